@@ -1,0 +1,147 @@
+"""Everything that ridethrough raises on purpose.
+
+::
+
+    RidethroughError
+    ├── BufferFull               put: there is no room, and the policy is not to make any
+    ├── BufferClosed             the buffer takes, or gives, no more
+    ├── MessageTooLarge          put: this one message is larger than ``max_bytes``
+    ├── FlushTimeout             flush: time is up and messages are left
+    ├── Undelivered              awaiting a Delivery: it ended, and not by being sent
+    ├── LinkLost                 a link says: I am gone; all waits and the link is made anew
+    ├── RetryLater               a link says: not now; this key, or everything, pauses
+    ├── Rejected                 a link says: never; this message ends and the next goes on
+    └── AuthenticationFailed     a link says: these credentials are refused; trying again is no use
+
+The first five are raised by the buffer, the last four by links, for the supervisor to act on. Wrong arguments
+raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error holds a message.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .delivery import Outcome
+
+
+class RidethroughError(Exception):
+    """The base of all errors of this package."""
+
+
+class BufferFull(RidethroughError):
+    """The message was not accepted: there is no room for it, and none may be made or waited for."""
+
+
+class BufferClosed(RidethroughError):
+    """The buffer is closed, or closing: it accepts no message, and once closed it hands none out."""
+
+
+class MessageTooLarge(RidethroughError):
+    """The message was not accepted: alone it is larger than ``max_bytes``.
+
+    Attributes:
+        size: the size of the message, in the units of ``size_of`` (bytes by default).
+        max_bytes: what the buffer allows.
+    """
+
+    def __init__(self, size: int, max_bytes: int) -> None:
+        super().__init__(f"the message has {size} bytes, and this buffer takes at most max_bytes={max_bytes}")
+        self.size = size
+        self.max_bytes = max_bytes
+
+
+class FlushTimeout(RidethroughError):
+    """Time was up before all messages had reached their outcome.
+
+    Attributes:
+        left: how many of the messages that the flush waited for were still open.
+    """
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"{left} message{'' if left == 1 else 's'} had no outcome yet")
+        self.left = left
+
+
+class Undelivered(RidethroughError):
+    """The awaited message ended without being sent.
+
+    Attributes:
+        outcome: how it ended.
+        reason: why, in a few words. Where an error led to it, that error is the ``__cause__``.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(f"{outcome}: {reason}" if reason else str(outcome))
+        self.outcome = outcome
+        self.reason = reason
+
+
+class LinkLost(RidethroughError):
+    """The link is gone. Everything waits until there is a new one.
+
+    Args:
+        reason: what happened, for logs; no message contents.
+        unsent: True if the message in hand certainly never left, so that nothing is in doubt and the attempt does
+            not count. False, the default, if some of it may have left: then nobody knows.
+    """
+
+    def __init__(self, reason: str = "the link is gone", *, unsent: bool = False) -> None:
+        super().__init__(reason)
+        self.unsent = unsent
+
+
+class RetryLater(RidethroughError):
+    """The other side answered: not now. The message keeps its place, and what it stands for pauses.
+
+    Args:
+        after: how long to pause, in seconds.
+        scope: ``"key"``: only messages with the same key pause (without keys: everything); ``"all"``: everything.
+        reason: why, for logs; no message contents.
+
+    Raises:
+        TypeError, ValueError: ``after`` is not a number of at least 0, or ``scope`` is unknown.
+    """
+
+    def __init__(self, after: float, scope: Literal["key", "all"] = "key", reason: str = "") -> None:
+        check_pause(after, scope)
+        super().__init__(reason or f"again in {after:g} s ({scope})")
+        self.after = after
+        self.scope: Literal["key", "all"] = scope
+
+
+class Rejected(RidethroughError):
+    """The other side refused this message for good. It ends, and the next one goes on."""
+
+
+class AuthenticationFailed(RidethroughError):
+    """The other side refuses who we say we are. Trying again is no use: a person has to act."""
+
+
+def check_seconds(name: str, value: float | None, *, zero: bool = False, none: bool = False) -> None:
+    """Refuse what is no length of time.
+
+    Args:
+        name: the argument's name, for the error.
+        value: what the caller passed, in seconds.
+        zero: whether 0 is allowed.
+        none: whether None is allowed.
+
+    Raises:
+        TypeError, ValueError: naming the argument and what is allowed.
+    """
+    allowed = f"a finite number of seconds, {'at least' if zero else 'more than'} 0" + (", or None" if none else "")
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be {allowed}, not {type(value).__name__}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be {allowed}, not {value!r}")
+
+
+def check_pause(after: float, scope: str) -> None:
+    """Refuse what is no pause: see :class:`RetryLater`."""
+    check_seconds("after", after, zero=True)
+    if scope not in ("key", "all"):
+        raise ValueError(f"scope must be 'key' or 'all', not {scope!r}")
