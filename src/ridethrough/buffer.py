@@ -1,0 +1,378 @@
+"""AsyncMessageBuffer: a bounded FIFO of outgoing messages that accounts for each of them."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Hashable
+from threading import get_ident
+from types import EllipsisType
+from typing import Any, TypeVar
+
+from .abc import BufferStatistics, MessageBuffer
+from .delivery import NO_TERMS, Delivery, Outcome
+from .errors import BufferClosed, FlushTimeout, check_seconds
+from .intake import Intake, Overflow, function, positive_int
+from .ledger import Ledger
+from .lease import BufferLease
+from .monitor import Monitor
+
+T = TypeVar("T")
+
+
+class AsyncMessageBuffer(MessageBuffer[T]):
+    """A bounded FIFO of outgoing messages, in memory.
+
+    ``accepted == queued + leased + ended`` holds at every moment, and each accepted message ends exactly once, as its
+    :class:`~ridethrough.Delivery` tells.
+
+    It can be made before an event loop runs, and belongs to the first one that uses it. :meth:`put_from_thread` is for
+    other threads; ``put_nowait``, ``len``, ``is_empty``, ``statistics`` and ``Delivery.cancel`` do there as well. None
+    of them is for a signal handler or a ``__del__``, which could interrupt the buffer while it holds its lock.
+
+    Args:
+        max_size: how many messages it holds at most, queued and leased together; an int of at least 1.
+        max_bytes: how many bytes these may have together; None: no limit.
+        size_of: tells a message's size, an int of at least 0, in the units of ``max_bytes``. By default the bytes of
+            a ``bytes``-like message, and of a ``str`` in UTF-8; other types need it when ``max_bytes`` is given.
+        ttl: how old a message may become, in seconds from its acceptance; None: no limit.
+        overflow: what to do when there is no room; see :class:`Overflow`.
+        key: tells a message's key, which is hashable; a paused key holds up only its own messages.
+        on_undelivered: called with the Delivery of each message that ended DROPPED, EXPIRED, REJECTED, ABANDONED or
+            UNKNOWN, after the fact, by whichever call brought it about and in that call's thread. What it raises is
+            logged and goes no further.
+
+    Raises:
+        TypeError, ValueError: naming the argument and what is allowed.
+    """
+
+    def __init__(
+        self,
+        max_size: int = 100,
+        *,
+        max_bytes: int | None = None,
+        size_of: Callable[[T], int] | None = None,
+        ttl: float | None = None,
+        overflow: Overflow | str = Overflow.DROP_OLDEST,
+        key: Callable[[T], Hashable] | None = None,
+        on_undelivered: Callable[[Delivery[T]], object] | None = None,
+    ) -> None:
+        max_size = positive_int("max_size", max_size)
+        max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
+        ledger: Ledger[T] = Ledger(self, max_size, max_bytes, time.monotonic)
+        self._monitor = Monitor(ledger, function("on_undelivered", on_undelivered))
+        self._intake = Intake(ledger, self._monitor, size_of=size_of, ttl=ttl, overflow=overflow, key=key)
+        self._ledger = ledger
+
+    # ---------------------------------------------------------------- what there is
+
+    @property
+    def max_size(self) -> int:
+        """How many messages it holds at most."""
+        return self._ledger.max_size
+
+    def __len__(self) -> int:
+        """How many messages it holds: queued and leased."""
+        with self._monitor:
+            return self._ledger.open
+
+    def __bool__(self) -> bool:
+        """True: a buffer is there even when it is empty. Ask :meth:`is_empty`."""
+        return True
+
+    def is_empty(self) -> bool:
+        """Whether it holds no message, neither queued nor leased."""
+        return len(self) == 0
+
+    def statistics(self) -> BufferStatistics:
+        """Where every message is that it ever accepted."""
+        with self._monitor:
+            return self._ledger.statistics(len(self._intake))
+
+    def __repr__(self) -> str:
+        state = "closed" if self._monitor.closed else "closing" if self._intake.closed else "open"
+        return f"<AsyncMessageBuffer {state}, {self._ledger.open} of {self.max_size} messages>"
+
+    def __del__(self) -> None:
+        ledger = getattr(self, "_ledger", None)  # missing if __init__ has raised
+        if ledger is not None and ledger.open:
+            warnings.warn(f"{self!r} was forgotten with messages in it; use aclose()", ResourceWarning, source=self)
+
+    # ---------------------------------------------------------------- in
+
+    async def put(
+        self, message: T, *, ttl: float | EllipsisType | None = ..., overflow: Overflow | str | EllipsisType = ...
+    ) -> Delivery[T]:
+        """Hand a message over; from then on it is the buffer's to account for.
+
+        It waits only with ``overflow="wait"`` while there is no room, and behind others who wait. Otherwise it returns
+        at once, without giving other tasks a turn.
+
+        Args:
+            message: what to send. It is kept as it is, not copied.
+            ttl: how old this one may become, in seconds; None: no limit. By default the buffer's.
+            overflow: what to do about this one if there is no room. By default the buffer's.
+
+        Returns:
+            The message's fate. With ``drop_newest`` it may have ended already.
+
+        Raises:
+            BufferFull: there is no room and none was made; the message is not accepted.
+            MessageTooLarge: it would not fit even into the empty buffer.
+            BufferClosed: the buffer is closed or closing, or was while this waited.
+            TypeError, ValueError: a bad argument, or a key that cannot be hashed; nothing has changed.
+            RuntimeError: the buffer belongs to another event loop.
+
+        **Cancellation.** If it raises a cancellation, the message was not accepted; between acceptance and return there
+        is no point at which it could be cancelled.
+        """
+        monitor = self._monitor
+        loop = monitor.loop
+        if loop.thread != get_ident() or not loop.is_running():
+            monitor.check_loop()
+            loop = monitor.loop
+        if ttl is ... and overflow is ...:  # most puts; the others cost twice as much
+            ledger, lock = self._ledger, monitor.lock
+            lock.acquire()
+            try:
+                if ledger.open < ledger.straight and monitor.alarm is None:
+                    delivery = ledger.accept(message, NO_TERMS)
+                    if monitor.takers and ledger.lease is None:
+                        loop.wake(*monitor.takers)
+                        monitor.takers.clear()
+                    return delivery
+            finally:
+                lock.release()
+        return await self._intake.put(message, ttl, overflow)
+
+    def put_nowait(
+        self, message: T, *, ttl: float | EllipsisType | None = ..., overflow: Overflow | str | EllipsisType = ...
+    ) -> Delivery[T]:
+        """Hand a message over like :meth:`put`, and raise BufferFull where that would wait.
+
+        It does not overtake: while others wait for room, it raises BufferFull, too.
+        """
+        return self._intake.put_nowait(message, ttl, overflow)
+
+    def put_from_thread(
+        self, message: T, *, ttl: float | EllipsisType | None = ..., overflow: Overflow | str | EllipsisType = ...
+    ) -> Delivery[T]:
+        """Hand a message over like :meth:`put` from another thread than the event loop's, which blocks while it waits.
+
+        Raises:
+            RuntimeError: called in the event loop's own thread with ``overflow="wait"``: it could wait for ever.
+        """
+        return self._intake.put_from_thread(message, ttl, overflow)
+
+    # ---------------------------------------------------------------- out
+
+    async def drain(self) -> list[T]:
+        """Take everything out at once: the caller owns it then. (NATS and asyncio's StreamWriter mean a flush by that.)
+
+        What is leased stays with its lease. The Deliveries end DRAINED.
+
+        Returns:
+            The messages, in order; empty if there are none. It never waits.
+
+        Raises:
+            RuntimeError: the buffer belongs to another event loop.
+
+        **Cancellation.** There is no point at which it could be cancelled: what it took, it returns.
+        """
+        monitor, ledger = self._monitor, self._ledger
+        loop, lock = monitor.loop, monitor.lock
+        if loop.thread != get_ident() or not loop.is_running():
+            monitor.check_loop()
+        lock.acquire()
+        try:
+            if monitor.alarm is not None:
+                monitor.expire()
+            messages = ledger.drain()
+            if monitor.sleepers:
+                monitor.wake()
+        finally:
+            lock.release()
+        if ledger.ended_now:
+            monitor.report()
+        return messages
+
+    async def wait_nonempty(self) -> None:
+        """Wait until something can be leased; returns at once if something can.
+
+        Raises:
+            BufferClosed: the buffer is closed, or was closed meanwhile.
+            RuntimeError: the buffer belongs to another event loop.
+
+        **Cancellation** changes nothing.
+        """
+        monitor, ledger = self._monitor, self._ledger
+        if monitor.loop.thread != get_ident() or not monitor.loop.is_running():
+            monitor.check_loop()
+        lock, loop = monitor.lock, monitor.loop
+        while monitor.alarm is not None or not ledger.is_simply_ready():
+            lock.acquire()
+            try:
+                monitor.expire()
+                if monitor.closed:
+                    raise BufferClosed("the buffer is closed")
+                if ledger.has_ready():
+                    return
+                taker = loop.waiter()
+                monitor.takers.append(taker)
+                until = ledger.next_ready() if ledger.open else None
+            finally:
+                lock.release()
+                if ledger.ended_now:
+                    monitor.report()
+            try:
+                await loop.sleep(taker, until)
+            except BaseException:
+                monitor.forget_taker(taker)
+                raise
+            if until is not None:
+                monitor.forget_taker(taker)  # the end of the pause has come, rather than a wake-up
+
+    def lease(self, limit: int = 1) -> BufferLease[T]:
+        """Take messages from the head to send them, while the buffer still owns them.
+
+        ::
+
+            async with buffer.lease(10) as lease:
+                for entry in lease:
+                    entry.begin()
+                    entry.ack(await link.send(entry.message))
+
+        Entering waits until the lease before has ended and something can be leased. Leaving puts what was not
+        acknowledged back in its own place.
+
+        Args:
+            limit: how many messages to take at most; an int of at least 1.
+
+        Raises:
+            TypeError, ValueError: what is no limit.
+            BufferClosed: on entering: the buffer is closed, or was closed meanwhile.
+            RuntimeError: on entering: the buffer belongs to another event loop, or the lease was entered before.
+
+        **Cancellation.** A cancelled wait has taken nothing.
+        """
+        return BufferLease(self, positive_int("limit", limit))
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything put before has reached its outcome, whatever that is.
+
+        Args:
+            timeout: for how long, in seconds; 0: only look; None: as long as it takes.
+
+        Raises:
+            FlushTimeout: messages were left; it tells how many.
+            TypeError, ValueError: what is no timeout.
+            RuntimeError: the buffer belongs to another event loop.
+
+        **Cancellation** changes nothing.
+        """
+        check_seconds("timeout", timeout, zero=True, none=True)
+        self._monitor.check_loop()
+        ledger = self._ledger
+        last = ledger.accepted
+        deadline = None if timeout is None else ledger.clock() + timeout
+        await self._monitor.wait_for(lambda: not ledger.has_open(last), deadline)
+        with self._monitor:
+            left = ledger.count_open(last)
+        if left:
+            raise FlushTimeout(left)
+
+    async def enforce_ttl(self) -> None:
+        """End each message EXPIRED when its time comes, until cancelled. The supervisor runs this.
+
+        Without it, a message that is too old ends when the buffer is next used, or when somebody awaits its Delivery.
+
+        **Cancellation** is how it ends.
+        """
+        self._monitor.check_loop()
+        await self._monitor.wait_for(lambda: self._monitor.closed)
+
+    async def aclose(self, timeout: float | None = 0) -> list[T]:
+        """Take no more, flush for at most that long, and end the rest ABANDONED, what is leased included.
+
+        Closing it twice is closing it once. Two calls at the same time: whichever is done first ends the rest.
+
+        Args:
+            timeout: for how long to flush, in seconds; None: as long as it takes.
+
+        Returns:
+            The messages that this call ended ABANDONED, in order.
+
+        Raises:
+            TypeError, ValueError: what is no timeout.
+            RuntimeError: the buffer belongs to another event loop.
+
+        **Cancellation.** If it raises a cancellation, the buffer is open again.
+        """
+        check_seconds("timeout", timeout, zero=True, none=True)
+        self._monitor.check_loop()
+        with self._monitor:
+            self._intake.close()
+        try:
+            if timeout != 0:
+                await self.flush(timeout)
+        except FlushTimeout:
+            pass
+        except BaseException:
+            with self._monitor:
+                self._intake.reopen()
+            raise
+        with self._monitor:
+            self._monitor.closed = True
+            abandoned = self._ledger.abandon()
+        return [delivery.message for delivery in abandoned]
+
+    # ---------------------------------------------------------------- for leases and deliveries
+
+    async def start_lease(self, lease: BufferLease[T], /) -> None:
+        """See :class:`~ridethrough.lease.LeaseOwner`."""
+        while True:
+            await self.wait_nonempty()
+            with self._monitor:  # a thread may have put, and dropped, something since
+                if self._ledger.start_lease(lease):
+                    return
+
+    def end_lease(self, lease: BufferLease[T], /) -> None:
+        """See :class:`~ridethrough.lease.LeaseOwner`."""
+        with self._monitor:
+            self._ledger.end_lease(lease)
+
+    def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T], /) -> bool:
+        """See :class:`~ridethrough.lease.LeaseOwner`."""
+        with self._monitor:
+            return self._ledger.may_hand_out(lease, delivery)
+
+    def settle(
+        self, lease: BufferLease[T], delivery: Delivery[T], outcome: Outcome, result: object, doubted: bool | None, /
+    ) -> bool:
+        """See :class:`~ridethrough.lease.LeaseOwner`."""
+        ledger, monitor = self._ledger, self._monitor
+        monitor.lock.acquire()
+        try:
+            done = ledger.settle(lease, delivery, outcome, result, doubted)
+            if monitor.sleepers:
+                monitor.wake()
+        finally:
+            monitor.lock.release()
+        if ledger.ended_now:
+            monitor.report()
+        return done
+
+    def defer(self, lease: BufferLease[T], delivery: Delivery[T], after: float, scope: str, /) -> bool:
+        """See :class:`~ridethrough.lease.LeaseOwner`."""
+        with self._monitor:
+            return self._ledger.defer(lease, delivery, after, scope)
+
+    def cancel_delivery(self, delivery: Delivery[Any, Any], /) -> bool:
+        """See :class:`~ridethrough.delivery.DeliveryOwner`."""
+        with self._monitor:
+            return self._ledger.cancel(delivery)
+
+    async def wait_ended(self, delivery: Delivery[Any, Any], /) -> None:
+        """See :class:`~ridethrough.delivery.DeliveryOwner`."""
+        self._monitor.check_loop()
+        await self._monitor.wait_ended(delivery)

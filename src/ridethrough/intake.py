@@ -1,0 +1,281 @@
+"""Intake: who gets into a buffer, in which order, and what happens when there is no room."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from enum import StrEnum
+from inspect import iscoroutinefunction
+from threading import Event, get_ident
+from types import EllipsisType
+from typing import Any, Generic, TypeVar
+
+from .delivery import NO_TERMS, Delivery, Terms
+from .errors import BufferClosed, BufferFull, MessageTooLarge, check_seconds
+from .ledger import Ledger
+from .monitor import Monitor
+
+T = TypeVar("T")
+
+
+class Overflow(StrEnum):
+    """What ``put`` does when there is no room."""
+
+    DROP_OLDEST = "drop_oldest"
+    """Drop the oldest messages that are not leased. If all are leased, raise BufferFull."""
+    DROP_NEWEST = "drop_newest"
+    """Drop the message that is being put: its Delivery has ended DROPPED when put returns."""
+    REJECT = "reject"
+    """Raise BufferFull; the message is not accepted."""
+    WAIT = "wait"
+    """Wait for room, in turn."""
+
+
+class _Turn(Generic[T]):
+    """A message whose putter waits for room: a place in the line."""
+
+    __slots__ = ("message", "policy", "terms", "wake")
+
+    def __init__(self, message: T, terms: Terms, policy: Overflow, wake: Callable[[], object]) -> None:
+        self.message = message
+        self.terms = terms
+        self.policy = policy
+        self.wake = wake
+
+
+class Intake(Generic[T]):
+    """Lets messages into a ledger: straight, by making room, or in turn.
+
+    While a putter waits, later ones neither overtake it nor wait because of it, if their policy is not to wait: what may
+    drop old messages to make room does so for those before it as well.
+
+    Args:
+        ledger: what to put into.
+        monitor: the guard of that.
+        size_of, ttl, overflow, key: as for :class:`~ridethrough.AsyncMessageBuffer`.
+
+    Attributes:
+        closed: whether no message gets in; see :meth:`close` and :meth:`reopen`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger[T],
+        monitor: Monitor[T],
+        *,
+        size_of: Callable[[T], int] | None,
+        ttl: float | None,
+        overflow: Overflow | str,
+        key: Callable[[T], Hashable] | None,
+    ) -> None:
+        check_seconds("ttl", ttl, none=True)
+        self._ledger = ledger
+        self._monitor = monitor
+        self._policy = policy(overflow)
+        self._size_of = function("size_of", size_of) or size_in_bytes
+        self._ttl = ttl
+        self._key = function("key", key)
+        self._plain = ledger.max_bytes is None and ttl is None and key is None
+        self._line: deque[_Turn[T]] = deque()  # the first is woken, and served, and then the next
+        self.closed = 0
+        self._set_straight()
+
+    def __len__(self) -> int:
+        """How many putters wait."""
+        return len(self._line)
+
+    async def put(
+        self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> Delivery[T]:
+        """See :meth:`AsyncMessageBuffer.put`."""
+        loop = self._monitor.loop
+        waiter = loop.waiter()
+        put = self._offer(message, ttl, overflow, lambda: loop.wake(waiter))
+        if isinstance(put, Delivery):
+            return put
+        try:
+            while (delivery := self._take_turn(put)) is None:
+                await loop.sleep(waiter, self._monitor.alarm)
+                waiter = loop.waiter()
+            return delivery
+        finally:
+            self._leave(put)
+
+    def put_nowait(
+        self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> Delivery[T]:
+        """See :meth:`AsyncMessageBuffer.put_nowait`."""
+        put = self._offer(message, ttl, overflow, None)
+        assert isinstance(put, Delivery)
+        return put
+
+    def put_from_thread(
+        self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> Delivery[T]:
+        """See :meth:`AsyncMessageBuffer.put_from_thread`."""
+        if get_ident() == self._monitor.loop.thread:
+            if (self._policy if isinstance(overflow, EllipsisType) else policy(overflow)) is Overflow.WAIT:
+                raise RuntimeError("put_from_thread would block the event loop: use await put, or another policy")
+            return self.put_nowait(message, ttl, overflow)
+        awake = Event()
+        put = self._offer(message, ttl, overflow, awake.set)
+        if isinstance(put, Delivery):
+            return put
+        try:
+            while (delivery := self._take_turn(put)) is None:
+                alarm = self._monitor.alarm
+                awake.wait(None if alarm is None else max(0.0, alarm - self._ledger.clock()))
+                awake.clear()
+            return delivery
+        finally:
+            self._leave(put)
+
+    def close(self) -> None:
+        """Let nobody in any more, nor those who wait; counted. The lock is held."""
+        self.closed += 1
+        self._set_straight()
+
+    def reopen(self) -> None:
+        """Take back one :meth:`close`. The lock is held."""
+        self.closed -= 1
+        self._set_straight()
+
+    def is_due(self) -> bool:
+        """Whether the first in the line has something to wake up for."""
+        if not self._line:
+            return False
+        first = self._line[0].terms.size
+        dropping = any(turn.policy is Overflow.DROP_OLDEST for turn in self._line)
+        room = self._ledger.could_have_room(first) if dropping else self._ledger.has_room(first)
+        return room or self.closed > 0
+
+    def wake(self) -> None:
+        """Wake the first in the line."""
+        if self._line:
+            self._line[0].wake()
+
+    def _offer(
+        self,
+        message: T,
+        ttl: float | EllipsisType | None,
+        overflow: Overflow | str | EllipsisType,
+        wake: Callable[[], object] | None,
+    ) -> Delivery[T] | _Turn[T]:
+        """Accept the message, or join the line with what wakes its putter; None: it may not wait."""
+        this_policy = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
+        terms = NO_TERMS if self._plain and ttl is ... else self._terms(message, ttl)
+        ledger = self._ledger
+        with self._monitor:
+            if self.closed:
+                raise BufferClosed("the buffer is closed")
+            if not self._line and ledger.has_room(terms.size):
+                return ledger.accept(message, terms)
+            if this_policy is Overflow.DROP_NEWEST:
+                return ledger.drop_newest(message, terms)
+            if this_policy is Overflow.REJECT:
+                raise BufferFull(f"the buffer is full: {ledger.open} of {ledger.max_size} messages")
+            if this_policy is Overflow.DROP_OLDEST:
+                self._check_droppable(terms)
+                if not self._line:
+                    ledger.drop_oldest_for(terms.size)
+                    return ledger.accept(message, terms)
+            if wake is None:
+                raise BufferFull("the buffer is full, and this may neither wait for room nor overtake those who do")
+            if not self._line:
+                self._monitor.sleepers.append(self)
+            turn = _Turn(message, terms, this_policy, wake)
+            self._line.append(turn)
+            self._set_straight()
+            return turn
+
+    def _take_turn(self, turn: _Turn[T]) -> Delivery[T] | None:
+        """Accept the message of a waiting putter, if it is its turn and there is room."""
+        with self._monitor:
+            if self.closed:
+                raise BufferClosed("the buffer was closed while this waited for room")
+            if turn.policy is Overflow.DROP_OLDEST:
+                self._check_droppable(turn.terms)
+            if self._line[0] is not turn or not self.is_due():
+                return None
+            self._ledger.drop_oldest_for(turn.terms.size)
+            self._remove(turn)
+            return self._ledger.accept(turn.message, turn.terms)
+
+    def _leave(self, turn: _Turn[T]) -> None:
+        """Give up a turn that was not taken; whoever is first then is woken if there is room."""
+        with self._monitor:
+            if turn in self._line:
+                self._remove(turn)
+
+    def _remove(self, turn: _Turn[T]) -> None:
+        self._line.remove(turn)
+        if not self._line:
+            self._monitor.sleepers.remove(self)
+            self._set_straight()
+
+    def _check_droppable(self, terms: Terms) -> None:
+        if not self._ledger.could_have_room(terms.size):
+            raise BufferFull(f"the buffer is full of leased messages, which are never dropped ({self._ledger.open})")
+
+    def _set_straight(self) -> None:
+        self._ledger.straight = self._ledger.max_size if self._plain and not self._line and not self.closed else 0
+
+    def _terms(self, message: T, ttl: float | EllipsisType | None) -> Terms:
+        """What is agreed for a message; raises before anything has changed. Calls user code, so without the lock."""
+        if isinstance(ttl, EllipsisType):
+            ttl = self._ttl
+        else:
+            check_seconds("ttl", ttl, none=True)
+        key: Hashable = None
+        if self._key is not None:
+            key = self._key(message)
+            try:
+                hash(key)
+            except TypeError:
+                raise TypeError(f"key must return something hashable, not {type(key).__name__}") from None
+        size = 0
+        if self._ledger.max_bytes is not None:
+            size = self._size_of(message)
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise TypeError(f"size_of must return an int of at least 0, not {type(size).__name__}")
+            if size < 0:
+                raise ValueError(f"size_of must return an int of at least 0, not {size}")
+            if size > self._ledger.max_bytes:
+                raise MessageTooLarge(size, self._ledger.max_bytes)
+        return Terms(key, size, None if ttl is None else self._ledger.clock() + ttl)
+
+
+def positive_int(name: str, value: int) -> int:
+    """The value, if it is an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int of at least 1, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be an int of at least 1, not {value}")
+    return value
+
+
+def policy(overflow: Overflow | str) -> Overflow:
+    """The policy of that name."""
+    try:
+        return Overflow(overflow)
+    except ValueError:
+        allowed = ", ".join(repr(policy.value) for policy in Overflow)
+        raise ValueError(f"overflow must be one of {allowed}, not {overflow!r}") from None
+
+
+def function(name: str, function: Any) -> Any:
+    """The function, if it is None or one that can be called here, where nothing can be awaited."""
+    if function is not None and (not callable(function) or iscoroutinefunction(function)):
+        raise TypeError(f"{name} must be a function that is no coroutine function, not {type(function).__name__}")
+    return function
+
+
+def size_in_bytes(message: Any) -> int:
+    """The size of a message whose type tells it."""
+    if isinstance(message, bytes | bytearray):
+        return len(message)
+    if isinstance(message, memoryview):
+        return message.nbytes
+    if isinstance(message, str):
+        return len(message.encode(errors="surrogatepass"))
+    raise TypeError(f"max_bytes with messages of type {type(message).__name__} needs size_of=")
