@@ -119,7 +119,7 @@ class MessageBuffer(ABC, Generic[T]):
 
     @abstractmethod
     async def enforce_ttl(self) -> None:
-        """Until cancelled, end each message EXPIRED when its time comes. The supervisor runs this."""
+        """Until the buffer is closed, end each message EXPIRED when its time comes. The supervisor runs this."""
 
     @abstractmethod
     async def aclose(self, timeout: float | None = 0) -> list[T]:

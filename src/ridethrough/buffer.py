@@ -282,11 +282,11 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             raise FlushTimeout(left)
 
     async def enforce_ttl(self) -> None:
-        """End each message EXPIRED when its time comes, until cancelled. The supervisor runs this.
+        """End each message EXPIRED when its time comes, until the buffer is closed. The supervisor runs this.
 
         Without it, a message that is too old ends when the buffer is next used, or when somebody awaits its Delivery.
 
-        **Cancellation** is how it ends.
+        **Cancellation** changes nothing.
         """
         self._monitor.check_loop()
         await self._monitor.wait_for(lambda: self._monitor.closed)
