@@ -1,38 +1,76 @@
 """Outgoing messages that ride through a disconnect."""
 
-from .abc import BufferStatistics, Link, MessageBuffer
-from .buffer import AsyncMessageBuffer
-from .delivery import Delivery, Outcome
-from .errors import (
-    AuthenticationFailed,
-    BufferClosed,
-    BufferFull,
-    FlushTimeout,
-    LinkLost,
-    MessageTooLarge,
-    Rejected,
-    RetryLater,
-    RidethroughError,
-    Undelivered,
-)
-from .intake import Overflow
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .abc import BufferStatistics, Link, MessageBuffer
+    from .backoff import Backoff
+    from .buffer import AsyncMessageBuffer
+    from .delivery import Delivery, Outcome
+    from .errors import (
+        AuthenticationFailed,
+        BufferClosed,
+        BufferFull,
+        FlushTimeout,
+        LinkLost,
+        MessageTooLarge,
+        Rejected,
+        RetryLater,
+        RidethroughError,
+        Undelivered,
+    )
+    from .intake import Overflow
+    from .sender import OnDoubt
+    from .state import ConnectionEvent, ConnectionState, Transition
+    from .supervisor import ReconnectSupervisor
 
 __all__ = [
     "AsyncMessageBuffer",
     "AuthenticationFailed",
+    "Backoff",
     "BufferClosed",
     "BufferFull",
     "BufferStatistics",
+    "ConnectionEvent",
+    "ConnectionState",
     "Delivery",
     "FlushTimeout",
     "Link",
     "LinkLost",
     "MessageBuffer",
     "MessageTooLarge",
+    "OnDoubt",
     "Outcome",
     "Overflow",
+    "ReconnectSupervisor",
     "Rejected",
     "RetryLater",
     "RidethroughError",
+    "Transition",
     "Undelivered",
 ]
+
+# Imported when first asked for, so that a program which only may need this package starts as fast as without it.
+_HOMES = {
+    "abc": ("BufferStatistics", "Link", "MessageBuffer"),
+    "backoff": ("Backoff",),
+    "buffer": ("AsyncMessageBuffer",),
+    "delivery": ("Delivery", "Outcome"),
+    "intake": ("Overflow",),
+    "sender": ("OnDoubt",),
+    "state": ("ConnectionEvent", "ConnectionState", "Transition"),
+    "supervisor": ("ReconnectSupervisor",),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _HOMES.items() if name in names), "errors")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
