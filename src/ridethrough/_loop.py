@@ -63,7 +63,7 @@ class Unbound(EventLoop):
         self.thread = 0
         self.time = time.monotonic
 
-    def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:
+    def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:  # noqa: ARG002
         raise AssertionError("nobody can sleep in no loop")
 
     wake = sleep  # type: ignore[assignment]
@@ -109,7 +109,7 @@ class TrioLoop(EventLoop):
     """A run of trio; a waiter is an Event."""
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        import trio
+        import trio  # noqa: PLC0415, it need not be installed
 
         self._trio = trio
         self.identity = self._token = token

@@ -48,7 +48,7 @@ class Backoff:
             A delay in seconds, of at least 0 and at most :meth:`ceiling`.
         """
         if random is None:
-            import random as generator  # takes longer to import than half of this package, and is needed only now
+            import random as generator  # noqa: PLC0415, takes longer to import than half of this package
 
             random = generator.random
         return random() * self.ceiling(failures)

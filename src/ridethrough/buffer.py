@@ -13,8 +13,8 @@ from .abc import BufferStatistics, MessageBuffer
 from .delivery import NO_TERMS, Delivery, Outcome
 from .errors import BufferClosed, FlushTimeout, check_seconds
 from .intake import Intake, Overflow, function, positive_int
-from .ledger import Ledger
 from .lease import BufferLease
+from .ledger import Ledger
 from .monitor import Monitor
 
 T = TypeVar("T")
@@ -96,7 +96,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
     def __del__(self) -> None:
         ledger = getattr(self, "_ledger", None)  # missing if __init__ has raised
         if ledger is not None and ledger.open:
-            warnings.warn(f"{self!r} was forgotten with messages in it; use aclose()", ResourceWarning, source=self)
+            text = f"{self!r} was forgotten with messages in it; use aclose()"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     # ---------------------------------------------------------------- in
 

@@ -46,8 +46,8 @@ class _Turn(Generic[T]):
 class Intake(Generic[T]):
     """Lets messages into a ledger: straight, by making room, or in turn.
 
-    While a putter waits, later ones neither overtake it nor wait because of it, if their policy is not to wait: what may
-    drop old messages to make room does so for those before it as well.
+    While a putter waits, later ones neither overtake it nor wait because of it, if their policy is not to wait: what
+    may drop old messages to make room does so for those before it as well.
 
     Args:
         ledger: what to put into.

@@ -38,9 +38,9 @@ class LeaseOwner(Protocol[T]):
 class BufferLease(Generic[T]):
     """Messages from the head of a buffer, in order: enter it with ``async with``, and iterate over it.
 
-    Entering waits until the lease before has ended and something can be leased, and takes what is there, up to the limit.
-    Leaving, however it comes about, puts whatever was not acknowledged back in its own place. Iterating steps over messages
-    that have become too old, or whose key was paused, since the lease began.
+    Entering waits until the lease before has ended and something can be leased, and takes what is there, up to the
+    limit. Leaving, however it comes about, puts whatever was not acknowledged back in its own place. Iterating steps
+    over messages that have become too old, or whose key was paused, since the lease began.
 
     **Cancellation.** A cancelled wait on entering has taken nothing. Leaving does not wait.
     """
@@ -120,8 +120,8 @@ class BufferLease(Generic[T]):
 class LeasedEntry(Generic[T]):
     """One leased message, in the hands of whoever sends it.
 
-    ``ack``, ``reject``, ``unknown`` and ``defer`` return True if they took effect, and False if the lease was over, or the
-    message had ended: that changes nothing and is counted as ``late`` in the statistics.
+    ``ack``, ``reject``, ``unknown`` and ``defer`` return True if they took effect, and False if the lease was over, or
+    the message had ended: that changes nothing and is counted as ``late`` in the statistics.
 
     Attributes:
         delivery: the message's fate, as its sender sees it.

@@ -31,9 +31,7 @@ class Ledger(Generic[T]):
         ended_now: messages that have ended and that somebody has yet to be told of.
     """
 
-    def __init__(
-        self, owner: DeliveryOwner, max_size: int, max_bytes: int | None, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, owner: DeliveryOwner, max_size: int, max_bytes: int | None, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._owner = owner
         self.max_size = max_size

@@ -32,9 +32,9 @@ class MessageQueue(Generic[T]):
     """Messages in the order of their ids, taken from the head; a paused key is stepped over.
 
     Messages that end while they wait (cancelled, expired) stay where they are until the head reaches them or there are
-    too many of them, so that ending one costs the same wherever it stands. A key costs nothing until it is paused: then its
-    messages move, as the head comes to them, to a lane of its own, and are taken from there in their turn. A step
-    costs the same at any length of the queue, and grows with the number of keys that are held up at that moment.
+    too many of them, so that ending one costs the same wherever it stands. A key costs nothing until it is paused:
+    then its messages move, as the head comes to them, to a lane of its own, and are taken from there in their turn. A
+    step costs the same at any length of the queue, and grows with the number of keys that are held up at that moment.
 
     Args:
         clock: tells the time, in seconds; may be exchanged.
@@ -220,6 +220,6 @@ class Ages(Generic[T]):
 
     def shift(self, seconds: float) -> None:
         """Move every point in time: the clock that they are read on has become another one."""
-        for at, (expires_at, id, delivery) in enumerate(self._heap):
+        for at, (expires_at, number, delivery) in enumerate(self._heap):
             delivery._terms = delivery._terms._replace(expires_at=expires_at + seconds)
-            self._heap[at] = (expires_at + seconds, id, delivery)
+            self._heap[at] = (expires_at + seconds, number, delivery)

@@ -29,9 +29,9 @@ class Sleeper(Protocol):
 class Monitor(Generic[T]):
     """Guards a ledger: ``with monitor:`` is the critical section.
 
-    Entering it takes the lock and ends what is too old. Leaving it wakes whoever has something to wake up for, gives the
-    lock back, and then tells of what has ended. There is no await in it and no call of user code, so that no task can
-    see, or be cancelled in, the middle of a change. Whoever wakes up looks again, so that a wake-up that comes for
+    Entering it takes the lock and ends what is too old. Leaving it wakes whoever has something to wake up for, gives
+    the lock back, and then tells of what has ended. There is no await in it and no call of user code, so that no task
+    can see, or be cancelled in, the middle of a change. Whoever wakes up looks again, so that a wake-up that comes for
     nothing, or for somebody else, does no harm.
 
     The hottest paths take the lock by hand: ``with`` and the two methods cost more than what is done inside.

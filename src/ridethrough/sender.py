@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 
 from anyio import (
     BrokenResourceError,
-    CancelScope,
     ClosedResourceError,
     EndOfStream,
     create_task_group,
@@ -23,7 +22,8 @@ T = TypeVar("T")
 logger = logging.getLogger("ridethrough.supervisor")
 
 _LOST = (
-    LinkLost, RetryLater, AuthenticationFailed, OSError, EOFError, BrokenResourceError, ClosedResourceError, EndOfStream,
+    LinkLost, RetryLater, AuthenticationFailed,
+    OSError, EOFError, BrokenResourceError, ClosedResourceError, EndOfStream,
 )  # fmt: skip
 
 

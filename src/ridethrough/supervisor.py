@@ -36,7 +36,7 @@ class ReconnectSupervisor(Generic[T]):
 
     What ``connect`` or the link raise decides what happens: :class:`~ridethrough.LinkLost` (likewise OSError, EOFError
     and anyio's stream errors) means back off and connect again, :class:`~ridethrough.RetryLater` a pause,
-    :class:`~ridethrough.Rejected` the end of that message, :class:`~ridethrough.AuthenticationFailed` the end of it all.
+    :class:`~ridethrough.Rejected` the end of that message, :class:`~ridethrough.AuthenticationFailed` the end of all.
     Any other exception is a mistake in the program: :meth:`run` raises it, and the message stays in the buffer.
 
     Args:
@@ -48,8 +48,8 @@ class ReconnectSupervisor(Generic[T]):
             start anew.
         max_outage: after how many seconds without a link to stop trying (SUSPENDED); None: never.
         on_doubt: see :class:`OnDoubt`.
-        poison_after: how often running the link may be lost under the same message before that message is REJECTED; None:
-            as often as it likes.
+        poison_after: how often running the link may be lost under the same message before that message is REJECTED;
+            None: as often as it likes.
         connect_timeout: how long ``connect`` may take, in seconds; None: as long as it likes.
 
     Raises:
@@ -162,15 +162,15 @@ class ReconnectSupervisor(Generic[T]):
     async def run(self) -> None:
         """Keep the link and send, until this or the buffer is closed, or this is cancelled, suspended or refused.
 
-        Returns when the buffer was closed, when :meth:`aclose` was called, or when there was no link for ``max_outage``: then it is SUSPENDED, the
-        buffer keeps what is in it, and ``run`` may be called again.
+        Returns when the buffer was closed, when :meth:`aclose` was called, or when there was no link for
+        ``max_outage``: then it is SUSPENDED, the buffer keeps what is in it, and ``run`` may be called again.
 
         Raises:
             AuthenticationFailed: the other side refuses the credentials. The supervisor has FAILED for good.
             RuntimeError: it runs already, has failed, or is closed.
 
-        **Cancellation** takes the link down and leaves the supervisor IDLE. A message being sent at that moment goes back
-        to its place in the buffer, and its ``maybe_sent`` is true.
+        **Cancellation** takes the link down and leaves the supervisor IDLE. A message being sent at that moment goes
+        back to its place in the buffer, and its ``maybe_sent`` is true.
         """
         self._step(ConnectionEvent.RUN)
         self._attempt = 0
