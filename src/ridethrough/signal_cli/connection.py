@@ -1,0 +1,142 @@
+"""Connection: one stream to the daemon, on which requests find their answers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from anyio import (
+    BrokenResourceError,
+    ClosedResourceError,
+    EndOfStream,
+    Event,
+    Lock,
+    get_cancelled_exc_class,
+    move_on_after,
+)
+from anyio.abc import SocketStream
+
+from ..errors import LinkLost
+from ..jsonrpc import ClientProtocol, Error, Notification, RemoteProtocolError, Result
+from ..jsonrpc import Event as ProtocolEvent
+from .answers import DaemonError
+from .endpoints import Endpoint
+
+
+class _Call:
+    """A request under way: answered once there is an answer, or there will be none."""
+
+    __slots__ = ("answer", "answered")
+
+    def __init__(self) -> None:
+        self.answered = Event()
+        self.answer: Result | Error | None = None
+
+
+class Connection:
+    """A connection to the daemon. :meth:`read` must run while it is in use; it does not close the stream.
+
+    Args:
+        endpoint: where the stream leads.
+        stream: a stream that has just been connected.
+    """
+
+    def __init__(self, endpoint: Endpoint, stream: SocketStream) -> None:
+        self._endpoint = endpoint
+        self._stream = stream
+        self._protocol = ClientProtocol()
+        self._calls: dict[int, _Call] = {}
+        self._writing = Lock()
+        self._closed = Event()
+        self._reason = ""
+
+    async def call(self, method: str, params: dict[str, Any], timeout: float) -> Any:
+        """Send a request and wait for its answer.
+
+        Args:
+            method: what to call.
+            params: its parameters by name.
+            timeout: for how long, in seconds. When time is up, the connection is of no more use.
+
+        Returns:
+            The result.
+
+        Raises:
+            DaemonError: the answer is an error.
+            LinkLost: the connection is gone, or time is up; ``unsent`` if it was gone before.
+            LocalProtocolError: the request cannot be sent, over whatever connection.
+
+        **Cancellation** forgets the answer. The daemon may carry the request out all the same.
+        """
+        if self._closed.is_set():
+            raise LinkLost(self._reason, unsent=True)
+        request_id, line = self._protocol.request(method, params)
+        call = self._calls[request_id] = _Call()
+        try:
+            with move_on_after(timeout):
+                await self._write(line)
+                await call.answered.wait()
+        finally:
+            del self._calls[request_id]
+            self._protocol.forget(request_id)
+        if not call.answered.is_set():
+            self._end(f"no answer within {timeout:g} s")
+        match call.answer:
+            case Result(value=value):
+                return value
+            case Error(code=code, message=message, data=data):
+                raise DaemonError(code, message, data)
+            case None:
+                raise LinkLost(self._reason)
+
+    async def read(self) -> None:
+        """Hand answers to who waits for them, until the connection is gone.
+
+        **Cancellation** ends the connection.
+        """
+        reason = "the daemon has closed the connection"
+        try:
+            while True:
+                data = await self._stream.receive()
+                with suppress(OSError):  # the socket may be gone already; the next read tells
+                    self._endpoint.after_read(self._stream)
+                for event in self._protocol.receive_data(data):
+                    self._dispatch(event)
+        except EndOfStream:
+            pass
+        except (BrokenResourceError, ClosedResourceError):
+            reason = "the connection broke"
+        except RemoteProtocolError as error:
+            reason = f"the daemon does not speak JSON-RPC: {error}"
+        finally:
+            self._end(reason)
+
+    async def wait_closed(self) -> None:
+        """Return once the connection is gone. **Cancellation** changes nothing."""
+        await self._closed.wait()
+
+    async def _write(self, line: bytes) -> None:
+        async with self._writing:
+            try:
+                await self._stream.send(line)
+            except (BrokenResourceError, ClosedResourceError):
+                self._end("the connection broke")
+            except get_cancelled_exc_class():
+                self._end("a request was given up in the middle of its line")
+                raise
+
+    def _dispatch(self, event: ProtocolEvent) -> None:
+        if isinstance(event, Notification):
+            return
+        if event.id is None:
+            raise RemoteProtocolError("it could not read a request")
+        call = self._calls[event.id]
+        call.answer = event
+        call.answered.set()
+
+    def _end(self, reason: str) -> None:
+        if not self._closed.is_set():
+            self._reason = reason
+            self._closed.set()
+            for call in self._calls.values():
+                call.answered.set()

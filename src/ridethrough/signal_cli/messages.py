@@ -1,0 +1,158 @@
+"""What is sent through Signal, and to whom. Checked when it is made: what is wrong never gets into a buffer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from ..jsonrpc import MAX_STRING
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{5,14}")
+"""A telephone number in the international form (ITU-T E.164: at most 15 digits)."""
+_USERNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,31}\.[0-9]{2,9}")
+"""A nickname of 3 to 32 characters, and a number of at least two digits, as Signal hands them out."""
+_GROUP_ID_SIZES = (16, 32)
+"""In bytes: of groups of the first version, and of the second."""
+
+_PARAMETERS = {"number": "recipient", "aci": "recipient", "username": "username", "group": "groupId"}
+
+
+class TargetKind(StrEnum):
+    """What kind of address a message goes to."""
+
+    NUMBER = "number"
+    ACI = "aci"
+    """An account's UUID."""
+    USERNAME = "username"
+    GROUP = "group"
+    SELF = "self"
+    """One's own account: Signal's note to self."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a message goes to; made by :func:`make_target`. It is the key of the message in its buffer.
+
+    Attributes:
+        kind: what kind of address it is.
+        address: the address as the daemon takes it; empty for oneself.
+    """
+
+    kind: TargetKind
+    address: str = ""
+
+    def params(self) -> dict[str, Any]:
+        """The parameters of a request that name it."""
+        if self.kind is TargetKind.SELF:
+            return {"noteToSelf": True}
+        return {_PARAMETERS[self.kind]: [self.address]}
+
+    def __repr__(self) -> str:
+        return f"<Target {self.kind}{' ' if self.address else ''}{masked(self.address)}>"
+
+
+def make_target(
+    *, to: str | None = None, group: str | None = None, username: str | None = None, note_to_self: bool = False
+) -> Target:
+    """Check and read the address of a message; exactly one must be given.
+
+    Args:
+        to: a telephone number such as ``+15550100200``, or an account's UUID.
+        group: a group's id in base64, as signal-cli shows it.
+        username: a username with its number, such as ``anna.42``.
+        note_to_self: True for one's own account.
+
+    Raises:
+        TypeError, ValueError: naming the argument and what is allowed. What was passed is not repeated.
+    """
+    given = {"to": to, "group": group, "username": username}
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    if not isinstance(note_to_self, bool):
+        raise TypeError(f"note_to_self must be a bool, not {type(note_to_self).__name__}")
+    names = [name for name, value in given.items() if value is not None] + ["note_to_self"] * note_to_self
+    if len(names) != 1:
+        what = " and ".join(names) or "none"
+        raise ValueError(f"exactly one of to=, group=, username= and note_to_self=True must be given, not {what}")
+    if to is not None:
+        return _person(to)
+    if group is not None:
+        return _group(group)
+    if username is not None:
+        if not _USERNAME.fullmatch(username):
+            raise ValueError("username must be a nickname, a point and at least two digits, such as anna.42")
+        return Target(TargetKind.USERNAME, username)
+    return Target(TargetKind.SELF)
+
+
+def _person(to: str) -> Target:
+    if _NUMBER.fullmatch(to):
+        return Target(TargetKind.NUMBER, to)
+    try:
+        return Target(TargetKind.ACI, str(UUID(to)))
+    except ValueError:
+        pass
+    raise ValueError("to must be a telephone number such as +15550100200, or a UUID; a username goes to username=")
+
+
+def _group(group: str) -> Target:
+    try:
+        size = len(base64.b64decode(group, validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if size not in _GROUP_ID_SIZES:
+        raise ValueError("group must be a group's id: the base64 of 16 or 32 bytes")
+    return Target(TargetKind.GROUP, group)
+
+
+def check_account(account: str | None) -> None:
+    """Refuse what is neither None nor a telephone number in the international form."""
+    allowed = "a telephone number such as +15550100200, or None"
+    if account is not None and not isinstance(account, str):
+        raise TypeError(f"account must be {allowed}, not {type(account).__name__}")
+    if account is not None and not _NUMBER.fullmatch(account):
+        raise ValueError(f"account must be {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class TextMessage:
+    """A text, and whom it goes to.
+
+    Raises:
+        TypeError, ValueError: the text is no string, is empty, or cannot be sent: it has a lone surrogate, or is longer
+            than the daemon takes.
+    """
+
+    target: Target
+    text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.target, Target):
+            raise TypeError(f"target must be a Target, not {type(self.target).__name__}")
+        if not isinstance(self.text, str):
+            raise TypeError(f"text must be a string, not {type(self.text).__name__}")
+        if not self.text:
+            raise ValueError("text must not be empty")
+        try:
+            units = len(self.text.encode("utf-16-le")) // 2
+        except UnicodeEncodeError:
+            units = -1  # raised below: the error holds the whole text
+        if units < 0:
+            raise ValueError("text must be valid Unicode: it has a lone surrogate, which cannot be encoded")
+        if units > MAX_STRING:
+            raise ValueError(f"text must have at most {MAX_STRING} UTF-16 units, not {units}: the daemon takes no more")
+
+    def params(self) -> dict[str, Any]:
+        """The parameters of the request ``send``."""
+        return {**self.target.params(), "message": self.text}
+
+
+def masked(address: str) -> str:
+    """An address with its middle hidden, for people to recognize and nobody to dial."""
+    return address if len(address) < 6 else f"{address[:3]}…{address[-2:]}"
