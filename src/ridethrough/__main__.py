@@ -1,0 +1,7 @@
+"""``python -m ridethrough`` is the command ``ridethrough``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
