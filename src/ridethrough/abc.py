@@ -36,7 +36,7 @@ class BufferStatistics(NamedTuple):
     waiting_to_put: int
     """Putters who wait for room; their messages are not accepted yet."""
     late: int
-    """Acknowledgements and refusals that came after their lease was over, or twice; they changed nothing."""
+    """Acknowledgements, refusals and deferrals that came after their lease was over, or twice; they changed nothing."""
 
     @property
     def ended(self) -> int:
@@ -60,8 +60,8 @@ class Entry(Protocol[T_co]):
     def begin(self) -> None:
         """Say that the send begins: an attempt, and from now on in doubt until an answer settles it."""
 
-    def unbegin(self) -> None:
-        """Take :meth:`begin` back: nothing of the message has left."""
+    def unbegin(self) -> bool:
+        """Take :meth:`begin` back: nothing of the message has left. False if it is too late for that."""
 
     def ack(self, result: Any = None) -> bool:
         """Say that the other side has confirmed. Ends the message SENT with that result."""
@@ -72,7 +72,7 @@ class Entry(Protocol[T_co]):
     def unknown(self, error: BaseException | str) -> bool:
         """Say that nobody knows, and that the message must not be sent again. Ends it UNKNOWN."""
 
-    def defer(self, after: float, scope: Literal["key", "all"] = "key") -> bool:
+    def defer(self, after: float, scope: Literal["key", "all"] = "key", *, in_doubt: bool = False) -> bool:
         """Say that the other side wants it later: the message goes back, and its key, or all, pauses."""
 
 

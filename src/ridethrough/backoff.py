@@ -33,7 +33,13 @@ class Backoff:
             raise ValueError(f"maximum must be at least initial={self.initial}, not {self.maximum}")
 
     def ceiling(self, failures: int) -> float:
-        """The longest delay after so many failures in a row before this one, in seconds."""
+        """The longest delay after so many failures in a row before this one, in seconds.
+
+        Raises:
+            ValueError: fewer than 0 failures.
+        """
+        if failures < 0:
+            raise ValueError(f"failures must be an int of at least 0, not {failures}")
         doublings = min(failures, 1000)  # 2.0 ** 1024 is no float any more
         return float(min(self.maximum, self.initial * 2.0**doublings))
 
@@ -46,6 +52,9 @@ class Backoff:
 
         Returns:
             A delay in seconds, of at least 0 and at most :meth:`ceiling`.
+
+        Raises:
+            ValueError: fewer than 0 failures.
         """
         if random is None:
             import random as generator  # noqa: PLC0415, takes longer to import than half of this package

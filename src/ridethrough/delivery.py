@@ -54,6 +54,9 @@ class Terms(NamedTuple):
     expires_at: float | None = None
     """On the buffer's clock, in seconds; None: never."""
 
+    def __repr__(self) -> str:
+        return f"<Terms: size {self.size}, expires at {self.expires_at}>"  # a key may be a telephone number
+
 
 NO_TERMS = Terms()
 
@@ -89,7 +92,8 @@ class Delivery(Generic[T, R]):
 
     __slots__ = ("_owner", "_result", "_terms", "_waiters", "attempts", "id", "maybe_sent", "message", "outcome")
 
-    if not TYPE_CHECKING:  # Delivery[str] is short for Delivery[str, Any], which Generic knows only from 3.13 on
+    if not TYPE_CHECKING:  # pragma: no branch
+        # Delivery[str] is short for Delivery[str, Any], which Generic knows only from Python 3.13 on.
         __class_getitem__ = classmethod(GenericAlias)
 
     # Filled in by Ledger.accept: an __init__ would cost as much again as everything else that a put does.
@@ -108,6 +112,8 @@ class Delivery(Generic[T, R]):
         """Why it ended undelivered; empty while it is open, or if it was sent or drained."""
         if self.outcome is None or self.outcome in (Outcome.SENT, Outcome.DRAINED):
             return ""
+        if isinstance(self._result, str):
+            return self._result
         return str(self._result) or type(self._result).__name__
 
     def cancel(self) -> bool:

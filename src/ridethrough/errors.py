@@ -14,12 +14,13 @@
     └── AuthenticationFailed     a link says: these credentials are refused; trying again is no use
 
 The first five are raised by the buffer, the last four by links, for the supervisor to act on. Wrong arguments
-raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error holds a message.
+raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error holds a message. An
+error's ``args`` are what it was made from, so that it can be copied and pickled.
 """
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -47,9 +48,12 @@ class MessageTooLarge(RidethroughError):
     """
 
     def __init__(self, size: int, max_bytes: int) -> None:
-        super().__init__(f"the message has {size} bytes, and this buffer takes at most max_bytes={max_bytes}")
+        super().__init__(size, max_bytes)
         self.size = size
         self.max_bytes = max_bytes
+
+    def __str__(self) -> str:
+        return f"the message has {self.size} bytes, and this buffer takes at most max_bytes={self.max_bytes}"
 
 
 class FlushTimeout(RidethroughError):
@@ -60,8 +64,11 @@ class FlushTimeout(RidethroughError):
     """
 
     def __init__(self, left: int) -> None:
-        super().__init__(f"{left} message{'' if left == 1 else 's'} had no outcome yet")
+        super().__init__(left)
         self.left = left
+
+    def __str__(self) -> str:
+        return f"{self.left} message{'' if self.left == 1 else 's'} had no outcome yet"
 
 
 class Undelivered(RidethroughError):
@@ -73,9 +80,12 @@ class Undelivered(RidethroughError):
     """
 
     def __init__(self, outcome: Outcome, reason: str) -> None:
-        super().__init__(f"{outcome}: {reason}" if reason else str(outcome))
+        super().__init__(outcome, reason)
         self.outcome = outcome
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.reason}" if self.reason else str(self.outcome)
 
 
 class LinkLost(RidethroughError):
@@ -99,16 +109,24 @@ class RetryLater(RidethroughError):
         after: how long to pause, in seconds.
         scope: ``"key"``: only messages with the same key pause (without keys: everything); ``"all"``: everything.
         reason: why, for logs; no message contents.
+        in_doubt: True if the message may have arrived all the same: its ``maybe_sent`` stays True then.
 
     Raises:
         TypeError, ValueError: ``after`` is not a number of at least 0, or ``scope`` is unknown.
     """
 
-    def __init__(self, after: float, scope: Literal["key", "all"] = "key", reason: str = "") -> None:
+    def __init__(
+        self, after: float, scope: Literal["key", "all"] = "key", reason: str = "", *, in_doubt: bool = False
+    ) -> None:
         check_pause(after, scope)
-        super().__init__(reason or f"again in {after:g} s ({scope})")
+        super().__init__(after, scope, reason)
         self.after = after
         self.scope: Literal["key", "all"] = scope
+        self.reason = reason
+        self.in_doubt = in_doubt
+
+    def __str__(self) -> str:
+        return self.reason or f"again in {self.after:g} s ({self.scope})"
 
 
 class Rejected(RidethroughError):
@@ -136,7 +154,7 @@ def check_seconds(name: str, value: float | None, *, zero: bool = False, none: b
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be {allowed}, not {type(value).__name__}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if not 0 <= value <= sys.float_info.max or (value == 0 and not zero):  # an int may be larger than any float
         raise ValueError(f"{name} must be {allowed}, not {value!r}")
 
 
