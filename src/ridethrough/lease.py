@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
@@ -24,7 +24,7 @@ class LeaseOwner(Protocol[T]):
         """Put what is left of the lease back in its place."""
 
     def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T], /) -> bool:
-        """Whether a leased message is still open, not too old, and not held up by a pause."""
+        """Whether an open message of the lease is neither too old nor held up by a pause."""
 
     def settle(
         self, lease: BufferLease[T], delivery: Delivery[T], outcome: Outcome, result: object, doubt: bool | None, /
@@ -40,12 +40,15 @@ class BufferLease(Generic[T]):
 
     Entering waits until the lease before has ended and something can be leased, and takes what is there, up to the
     limit. Leaving, however it comes about, puts whatever was not acknowledged back in its own place. Iterating steps
-    over messages that have become too old, or whose key was paused, since the lease began.
+    over messages that have become too old since the lease began, and over those that would overtake a deferred one.
 
     **Cancellation.** A cancelled wait on entering has taken nothing. Leaving does not wait.
     """
 
-    __slots__ = ("_deliveries", "_members", "_owner", "limit", "over", "restricted", "size", "unsettled")
+    __slots__ = (
+        "_deliveries", "_entered", "_first_open", "_members", "_owner", "_steps_over_all", "_steps_over_keys",
+        "limit", "over", "restricted", "size", "unsettled",
+    )  # fmt: skip
 
     def __init__(self, owner: LeaseOwner[T], limit: int) -> None:
         self.limit = limit
@@ -54,12 +57,16 @@ class BufferLease(Generic[T]):
         self.size = 0
         """What these take of ``max_bytes``."""
         self.restricted = False
-        """Whether some of these may have to be stepped over: for their age, or for a pause."""
+        """Whether some of these may have to be stepped over: for their age, or for one that was deferred."""
         self.over = False
         """Whether it has ended, so that nothing can be settled by it any more."""
         self._owner = owner
+        self._entered = False
         self._deliveries: list[Delivery[T]] | None = None
+        self._first_open = 0  # before this index, all have ended
         self._members: set[Delivery[T]] | None = None
+        self._steps_over_keys: set[Hashable] = set()
+        self._steps_over_all = False
 
     def fill(self, deliveries: list[Delivery[T]], size: int, restricted: bool) -> None:
         """Begin: from now on these messages, which are open, are leased."""
@@ -74,6 +81,26 @@ class BufferLease(Generic[T]):
             self._members = set(self._deliveries or ())
         return not self.over and delivery in self._members
 
+    def step_over(self, key: Hashable) -> None:
+        """Hand out nothing more of that key, even if the pause is over by then: it would overtake what was deferred."""
+        self.restricted = True
+        self._steps_over_keys.add(key)
+
+    def step_over_all(self) -> None:
+        """Hand out nothing more."""
+        self.restricted = self._steps_over_all = True
+
+    def steps_over(self, delivery: Delivery[T]) -> bool:
+        """Whether a message of this lease is not handed out, since another one was deferred."""
+        return self._steps_over_all or delivery._terms.key in self._steps_over_keys
+
+    def oldest_id(self) -> int | None:
+        """The id of the oldest message that is still open; None: none is."""
+        deliveries = self._deliveries or ()
+        while self._first_open < len(deliveries) and deliveries[self._first_open].outcome is not None:
+            self._first_open += 1
+        return None if self.over or self._first_open == len(deliveries) else deliveries[self._first_open].id
+
     def left(self) -> Iterator[Delivery[T]]:
         """What is still open, in order."""
         if not self.over:
@@ -87,9 +114,14 @@ class BufferLease(Generic[T]):
         return left
 
     async def __aenter__(self) -> Self:
-        if self._deliveries is not None:
+        if self._entered:
             raise RuntimeError("a lease is entered once; ask the buffer for another one")
-        await self._owner.start_lease(self)
+        self._entered = True
+        try:
+            await self._owner.start_lease(self)
+        except BaseException:
+            self._entered = False
+            raise
         return self
 
     async def __aexit__(
@@ -157,17 +189,23 @@ class LeasedEntry(Generic[T]):
         delivery.attempts += 1
         delivery.maybe_sent = True
 
-    def unbegin(self) -> None:
+    def unbegin(self) -> bool:
         """Take :meth:`begin` back: nothing of the message has left, so it costs no attempt and nothing is in doubt.
 
+        Returns:
+            False, and nothing has changed, if the lease was over or the message had ended.
+
         Raises:
-            RuntimeError: no send is under way.
+            RuntimeError: no send is under way here.
         """
-        if self._doubted is None or self._lease.over or self.delivery.outcome is not None:
+        if self._doubted is None:
             raise RuntimeError(f"no send of message {self.delivery.id} is under way here")
+        if self._lease.over or self.delivery.outcome is not None:
+            return False
         self.delivery.attempts -= 1
         self.delivery.maybe_sent = self._doubted
         self._doubted = None
+        return True
 
     def ack(self, result: Any = None) -> bool:
         """Say that the other side has confirmed.
@@ -193,14 +231,16 @@ class LeasedEntry(Generic[T]):
         """
         return self._lease._owner.settle(self._lease, self.delivery, _UNKNOWN, _reason(error), None)
 
-    def defer(self, after: float, scope: Literal["key", "all"] = "key") -> bool:
+    def defer(self, after: float, scope: Literal["key", "all"] = "key", *, in_doubt: bool = False) -> bool:
         """Say that the other side wants it later.
 
-        The message goes back to its own place when the lease ends, and the pause begins at once.
+        The message goes back to its own place when the lease ends, and the pause begins at once. Until then the lease
+        hands out nothing more of what pauses, however short the pause is.
 
         Args:
             after: the pause, in seconds; 0: none.
             scope: what pauses: ``"key"``, the messages of the same key (without keys: all), or ``"all"``.
+            in_doubt: whether it may have arrived all the same; then ``delivery.maybe_sent`` stays True.
 
         Raises:
             TypeError, ValueError: what is no pause.
@@ -208,7 +248,7 @@ class LeasedEntry(Generic[T]):
         check_pause(after, scope)
         done = self._lease._owner.defer(self._lease, self.delivery, after, scope)
         if done and self._doubted is not None:
-            self.delivery.maybe_sent, self._doubted = self._doubted, None
+            self.delivery.maybe_sent, self._doubted = in_doubt or self._doubted, None
         return done
 
     def __repr__(self) -> str:

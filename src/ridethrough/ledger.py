@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from .abc import BufferStatistics
+from .ages import Ages
 from .delivery import NO_TERMS, UNDELIVERED, Delivery, DeliveryOwner, Outcome, Terms
 from .lease import BufferLease
-from .message_queue import Ages, MessageQueue
+from .message_queue import MessageQueue
 
 T = TypeVar("T")
 
@@ -85,13 +86,14 @@ class Ledger(Generic[T]):
         if terms is not NO_TERMS:
             self.size += terms.size
             if terms.expires_at is not None:
-                self._ages.add(delivery, self.open)
+                self._ages.add(delivery)
         return delivery
 
     def drop_newest(self, message: T, terms: Terms) -> Delivery[T]:
         """Accept a message that there is no room for, and drop it."""
         delivery = self.accept(message, terms)
-        self.end_in_place(delivery, _DROPPED, "the buffer was full")
+        self._waiting.pop()
+        self.end(delivery, _DROPPED, "the buffer was full")
         return delivery
 
     # ---------------------------------------------------------------- out
@@ -105,11 +107,12 @@ class Ledger(Generic[T]):
         self.size -= delivery._terms.size
         if delivery._waiters is not None or outcome in UNDELIVERED:
             self.ended_now.append(delivery)
+        self._ages.forget_ended(self.open)
 
     def end_in_place(self, delivery: Delivery[T], outcome: Outcome, result: object) -> None:
         """Let a queued message reach its outcome where it stands."""
         self.end(delivery, outcome, result)
-        self._queue.ended_in_place()
+        self._queue.ended_in_place(self.open)
 
     def is_leased(self, delivery: Delivery[T]) -> bool:
         """Whether an open message is leased, and not queued."""
@@ -172,6 +175,7 @@ class Ledger(Generic[T]):
                 self.size -= delivery._terms.size
         self.open -= len(messages)
         self._ended[_DRAINED] += len(messages)
+        self._ages.forget_ended(self.open)
         return messages
 
     def abandon(self) -> list[Delivery[T]]:
@@ -203,15 +207,14 @@ class Ledger(Generic[T]):
         for delivery in too_old:
             self.end(delivery, _EXPIRED, _TOO_OLD)
         self._queue.give_back([delivery for delivery in left if delivery.outcome is None])
+        self._ages.forget_ended(self.open)
 
     def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T]) -> bool:
-        """Whether a leased message may be sent now; ends it if it has become too old."""
-        if not self.is_leased(delivery):
-            return False
+        """Whether an open message of a lease may be sent now; ends it if it has become too old."""
         if self._is_too_old(delivery):
             self.settle(lease, delivery, _EXPIRED, _TOO_OLD, None)
             return False
-        return not self._queue.is_paused(delivery._terms.key)
+        return not lease.steps_over(delivery)
 
     def _is_too_old(self, delivery: Delivery[T]) -> bool:
         expires_at = delivery._terms.expires_at
@@ -225,9 +228,10 @@ class Ledger(Generic[T]):
         until = self.clock() + after
         if scope == "all":
             self._queue.pause_all(until)
+            lease.step_over_all()
         else:
             self._queue.pause(delivery._terms.key, until)
-        lease.restricted = True
+            lease.step_over(delivery._terms.key)
         return True
 
     # ---------------------------------------------------------------- questions
@@ -243,11 +247,11 @@ class Ledger(Generic[T]):
         return self.lease is None and self._queue.simple and bool(self._waiting)
 
     def next_ready(self) -> float | None:
-        """When the end of a pause next makes something leasable; None: none will. To be asked after ``has_ready``."""
+        """When to ask ``has_ready`` again, which has just said no, because a pause ends; None: no pause is to blame."""
         return None if self.lease is not None else self._queue.next_ready()
 
     def next_expiry(self) -> float | None:
-        """When a message next becomes too old; None: none will."""
+        """When a message next becomes too old, at the earliest; None: none will."""
         return self._ages.next if self._ages else None
 
     def count_open(self, last: int) -> int:
@@ -257,15 +261,12 @@ class Ledger(Generic[T]):
 
     def has_open(self, last: int) -> bool:
         """Whether any of the messages up to that id is open."""
-        if self.open == 0:
-            return False
-        oldest = self._queue.oldest_id()
-        if oldest is not None and oldest <= last:
-            return True
-        return self.lease is not None and any(delivery.id <= last for delivery in self.lease.left())
+        queued = self._queue.oldest_id()
+        leased = None if self.lease is None else self.lease.oldest_id()
+        return any(oldest is not None and oldest <= last for oldest in (queued, leased))
 
     def set_clock(self, clock: Callable[[], float]) -> None:
-        """Read the time from another clock, and move every point in time to it."""
+        """Read the time from another clock, and move expiries to it. Before the first lease, so there is no pause."""
         self._ages.shift(clock() - self.clock())
         self.clock = self._queue.clock = clock
 

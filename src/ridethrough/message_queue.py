@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 from .delivery import Delivery
@@ -14,27 +15,53 @@ T = TypeVar("T")
 
 _NEVER = -math.inf
 
-_SLACK = 64
-"""Ended messages that may stay in a structure before it is worth going through it."""
-
 
 class _Lane(Generic[T]):
     """The messages of one key that a pause has held up, oldest first."""
 
-    __slots__ = ("messages", "paused_until")
+    __slots__ = ("key", "line", "messages", "paused_until", "place")
 
-    def __init__(self, paused_until: float) -> None:
+    def __init__(self, key: Hashable, line: _Line[T]) -> None:
+        self.key = key
         self.messages: deque[Delivery[T]] = deque()
-        self.paused_until = paused_until
+        self.paused_until = _NEVER
+        self.line = line
+        self.place: int | None = None
+        """Where it stands in its line: the id of its first message, or of one that was its first; None: nowhere."""
+
+
+class _Line(Generic[T]):
+    """Lanes that have messages, in the order of their first ones."""
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+        self._lanes: dict[int, _Lane[T]] = {}
+
+    def __iter__(self) -> Iterator[_Lane[T]]:
+        return iter(self._lanes.values())
+
+    def first(self) -> _Lane[T] | None:
+        return self._lanes[self._places[0]] if self._places else None
+
+    def enter(self, lane: _Lane[T]) -> None:
+        lane.place = lane.messages[0].id
+        insort(self._places, lane.place)
+        self._lanes[lane.place] = lane
+
+    def leave(self, lane: _Lane[T]) -> None:
+        assert lane.place is not None
+        del self._places[bisect_left(self._places, lane.place)]
+        del self._lanes[lane.place]
+        lane.place = None
 
 
 class MessageQueue(Generic[T]):
     """Messages in the order of their ids, taken from the head; a paused key is stepped over.
 
-    Messages that end while they wait (cancelled, expired) stay where they are until the head reaches them or there are
-    too many of them, so that ending one costs the same wherever it stands. A key costs nothing until it is paused:
-    then its messages move, as the head comes to them, to a lane of its own, and are taken from there in their turn. A
-    step costs the same at any length of the queue, and grows with the number of keys that are held up at that moment.
+    Messages that end while they wait (cancelled, expired) stay where they are until the head reaches them, or until
+    they outnumber the open ones, so that ending one costs the same wherever it stands. A key costs nothing until it is
+    paused: then its messages move, as the head comes to them, to a lane of its own, and are taken from there in their
+    turn. What a step costs grows neither with the messages nor, to speak of, with the keys that are held up.
 
     Args:
         clock: tells the time, in seconds; may be exchanged.
@@ -48,6 +75,9 @@ class MessageQueue(Generic[T]):
         self.clock = clock
         self.main: deque[Delivery[T]] = deque()
         self._lanes: dict[Hashable, _Lane[T]] = {}
+        self._paused: _Line[T] = _Line()
+        self._free: _Line[T] = _Line()  # the pause is over, and older messages than any in main are left
+        self._ends: list[tuple[float, int, _Lane[T]]] = []  # of pauses, those that have been lengthened as well
         self._paused_until = _NEVER
         self._dead = 0
         self.simple = True
@@ -58,8 +88,8 @@ class MessageQueue(Generic[T]):
 
     def __iter__(self) -> Iterator[Delivery[T]]:
         """All that wait, in order."""
-        lanes = [delivery for lane in self._lanes.values() for delivery in lane.messages]
-        everything = sorted([*lanes, *self.main], key=lambda delivery: delivery.id) if lanes else self.main
+        held_up = [delivery for lane in self._listed() for delivery in lane.messages]
+        everything = sorted([*held_up, *self.main], key=lambda delivery: delivery.id) if held_up else self.main
         return (delivery for delivery in everything if delivery.outcome is None)
 
     def take(self, limit: int) -> list[Delivery[T]]:
@@ -78,7 +108,11 @@ class MessageQueue(Generic[T]):
         for delivery in reversed(deliveries):
             # Whatever was taken is older than anything left in its lane, and than anything left in the main queue.
             lane = self._lanes.get(delivery._terms.key) if self._lanes else None
-            (self.main if lane is None else lane.messages).appendleft(delivery)
+            if lane is None:
+                self.main.appendleft(delivery)
+            else:
+                lane.messages.appendleft(delivery)
+                self._place(lane)
 
     def take_oldest(self) -> Delivery[T] | None:
         """Take out the oldest message, held up or not."""
@@ -94,8 +128,9 @@ class MessageQueue(Generic[T]):
         """Take out everything that waits, in order. Pauses stay."""
         everything = list(self.main) if self.simple else list(self)
         self.main.clear()
-        for lane in self._lanes.values():
+        for lane in self._listed():
             lane.messages.clear()
+            self._place(lane)
         self._dead = 0
         return everything
 
@@ -104,78 +139,97 @@ class MessageQueue(Generic[T]):
         return bool(self.main) if self.simple else self._head(self.clock()) is not None
 
     def next_ready(self) -> float | None:
-        """When the next pause that holds something up is over; None if none does. To be asked after ``has_ready``."""
-        held = [lane.paused_until for lane in self._lanes.values() if lane.messages]
-        if self.main:
-            held.append(self._paused_until)
-        return max(self._paused_until, min(held)) if held else None
+        """When to ask ``has_ready`` again, which has just said no, because a pause ends; None: nothing is held up."""
+        if self._oldest() is None:
+            return None
+        return self._ends[0][0] if self._paused_until == _NEVER else self._paused_until
 
     def pause(self, key: Hashable, until: float) -> None:
         """Hold up the messages of one key until that time; what paused it for longer still holds."""
         self.simple = False
-        lane = self._lanes.setdefault(key, _Lane(until))
-        lane.paused_until = max(lane.paused_until, until)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key, self._paused)
+        if until > lane.paused_until:
+            lane.paused_until = until
+            heappush(self._ends, (until, id(lane), lane))
+            self._place(lane, self._paused)
 
     def pause_all(self, until: float) -> None:
         """Hold up everything until that time."""
         self.simple = False
         self._paused_until = max(self._paused_until, until)
 
-    def is_paused(self, key: Hashable) -> bool:
-        """Whether a pause holds up messages of this key."""
-        now, lane = self.clock(), self._lanes.get(key)
-        return now < self._paused_until or (lane is not None and now < lane.paused_until)
+    def ended_in_place(self, open_messages: int) -> None:
+        """Be told that one of the waiting messages has ended where it stands.
 
-    def ended_in_place(self) -> None:
-        """Be told that one of the waiting messages has ended where it stands."""
+        Args:
+            open_messages: at least as many as there are open ones left in here.
+        """
         self.simple = False
         self._dead += 1
-        if self._dead > _SLACK and self._dead * 2 > len(self.main):
-            for messages in (self.main, *(lane.messages for lane in self._lanes.values())):
-                alive = [delivery for delivery in messages if delivery.outcome is None]
-                messages.clear()
-                messages.extend(alive)
+        if self._dead > open_messages:
+            _forget_ended(self.main)
+            for lane in self._listed():
+                _forget_ended(lane.messages)
+                self._place(lane)
             self._dead = 0
 
-    def _oldest(self) -> deque[Delivery[T]]:
+    def _oldest(self) -> deque[Delivery[T]] | None:
         """Where the oldest message stands at the front."""
+        if self.simple:
+            return self.main or None
         self._bury(self.main)
-        source = self.main
-        for lane in self._lanes.values():
-            self._bury(lane.messages)
-            if lane.messages and (not source or lane.messages[0].id < source[0].id):
-                source = lane.messages
-        return source
+        fronts = [front for front in (self.main, self._first(self._free), self._first(self._paused)) if front]
+        return min(fronts, key=lambda front: front[0].id, default=None)
 
     def _head(self, now: float) -> deque[Delivery[T]] | None:
         """Where the next message that may be taken stands at the front."""
         if now < self._paused_until:
             return None
         self._paused_until = _NEVER
-        main = self.main
+        while self._ends and self._ends[0][0] <= now:
+            until, _, lane = heappop(self._ends)
+            if until == lane.paused_until:  # or else the pause was lengthened
+                self._place(lane, self._free)
+        main, best = self.main, self._first(self._free)
+        self._bury(main)
         if not self._lanes:
-            self._bury(main)
             self.simple = not self._dead
-            return main or None
-        best: deque[Delivery[T]] | None = None
-        for key, lane in list(self._lanes.items()):
-            self._bury(lane.messages)
-            if now < lane.paused_until:
-                continue
-            if not lane.messages:
-                del self._lanes[key]
-            elif best is None or lane.messages[0].id < best[0].id:
-                best = lane.messages
-        while main:
-            self._bury(main)
-            if not main or (best is not None and best[0].id < main[0].id):
-                break
-            held_up = self._lanes.get(main[0]._terms.key)
-            if held_up is None:
+        while main and (best is None or main[0].id < best[0].id):
+            lane_of_first = self._lanes.get(main[0]._terms.key)
+            if lane_of_first is None:
                 return main
-            # Not paused any more, it would be the best, since its lane holds older messages than this one.
-            held_up.messages.append(main.popleft())
+            # That lane is paused: its messages are older than this one, so if it were free it would be the best.
+            lane_of_first.messages.append(main.popleft())
+            if lane_of_first.place is None:
+                self._place(lane_of_first)
+            self._bury(main)
         return best
+
+    def _first(self, line: _Line[T]) -> deque[Delivery[T]] | None:
+        """Where the oldest message of a line stands at the front."""
+        while (lane := line.first()) is not None:
+            self._bury(lane.messages)
+            if lane.messages and lane.messages[0].id == lane.place:
+                return lane.messages
+            self._place(lane)  # what was its first message has been taken or has ended
+        return None
+
+    def _place(self, lane: _Lane[T], line: _Line[T] | None = None) -> None:
+        """Let a lane stand where its first message belongs, in its line or another one; without messages, nowhere."""
+        if lane.place is not None:
+            lane.line.leave(lane)
+        if line is not None:
+            lane.line = line
+        if lane.messages:
+            lane.line.enter(lane)
+        elif lane.line is self._free:
+            del self._lanes[lane.key]
+
+    def _listed(self) -> list[_Lane[T]]:
+        """All lanes that have messages, and some that had."""
+        return [*self._paused, *self._free]
 
     def _bury(self, messages: deque[Delivery[T]]) -> None:
         while messages and messages[0].outcome is not None:
@@ -183,43 +237,7 @@ class MessageQueue(Generic[T]):
             self._dead -= 1
 
 
-class Ages(Generic[T]):
-    """Which message expires next. Adding one costs O(log n) at worst, and O(1) when all have the same ttl."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Delivery[T]]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
-
-    @property
-    def next(self) -> float:
-        """When the next message expires, in seconds on the caller's clock. There must be one."""
-        return self._heap[0][0]
-
-    def add(self, delivery: Delivery[T], open_messages: int) -> None:
-        """Watch over a message with an ``expires_at``.
-
-        Args:
-            delivery: the message.
-            open_messages: how many messages are open in all; whatever else is in here has ended and may be forgotten.
-        """
-        expires_at = delivery._terms.expires_at
-        assert expires_at is not None
-        heappush(self._heap, (expires_at, delivery.id, delivery))
-        if len(self._heap) > 2 * open_messages + _SLACK:
-            self._heap = [entry for entry in self._heap if entry[2].outcome is None]
-            heapify(self._heap)
-
-    def take_due(self, now: float) -> Iterator[Delivery[T]]:
-        """Take out, one after the other, the open messages whose time has come."""
-        while self._heap and self._heap[0][0] <= now:
-            delivery = heappop(self._heap)[2]
-            if delivery.outcome is None:
-                yield delivery
-
-    def shift(self, seconds: float) -> None:
-        """Move every point in time: the clock that they are read on has become another one."""
-        for at, (expires_at, number, delivery) in enumerate(self._heap):
-            delivery._terms = delivery._terms._replace(expires_at=expires_at + seconds)
-            self._heap[at] = (expires_at + seconds, number, delivery)
+def _forget_ended(messages: deque[Delivery[T]]) -> None:
+    still_open = [delivery for delivery in messages if delivery.outcome is None]
+    messages.clear()
+    messages.extend(still_open)
