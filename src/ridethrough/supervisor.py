@@ -5,30 +5,33 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from inspect import iscoroutinefunction
 from typing import Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
-from anyio import CancelScope, Event, create_task_group, current_time, fail_after, move_on_after
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    fail_after,
+    get_cancelled_exc_class,
+    move_on_after,
+)
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from .abc import Link, MessageBuffer
 from .backoff import Backoff
-from .errors import (
-    AuthenticationFailed,
-    BufferClosed,
-    FlushTimeout,
-    LinkLost,
-    RetryLater,
-    RidethroughError,
-    check_seconds,
-)
-from .sender import OnDoubt, Sender, link_error
+from .errors import AuthenticationFailed, FlushTimeout, LinkLost, RetryLater, check_seconds
+from .logs import get_logger
+from .sender import LINK_ERRORS, OnDoubt, Sender, essence
 from .state import RUNNING, ConnectionEvent, ConnectionState, Transition, next_state
 
 T = TypeVar("T")
 
-logger = logging.getLogger("ridethrough.supervisor")
+logger = get_logger("supervisor")
 
 
 class ReconnectSupervisor(Generic[T]):
@@ -50,7 +53,8 @@ class ReconnectSupervisor(Generic[T]):
         on_doubt: see :class:`OnDoubt`.
         poison_after: how often running the link may be lost under the same message before that message is REJECTED;
             None: as often as it likes.
-        connect_timeout: how long ``connect`` may take, in seconds; None: as long as it likes.
+        connect_timeout: how long making a link may take, and taking it down once it is gone, in seconds; None: as long
+            as it likes.
 
     Raises:
         TypeError, ValueError: naming the argument and what is allowed.
@@ -68,8 +72,13 @@ class ReconnectSupervisor(Generic[T]):
         poison_after: int | None = 5,
         connect_timeout: float | None = 60,
     ) -> None:
-        if not callable(connect):
-            raise TypeError(f"connect must be a function that makes a link, not {type(connect).__name__}")
+        if not callable(connect) or iscoroutinefunction(connect):
+            kind = "a coroutine function" if callable(connect) else type(connect).__name__
+            raise TypeError(f"connect must be a function that returns an async context manager, not {kind}")
+        if not isinstance(buffer, MessageBuffer):
+            raise TypeError(f"buffer must be a MessageBuffer, not {type(buffer).__name__}")
+        if not isinstance(backoff, Backoff):
+            raise TypeError(f"backoff must be a Backoff, not {type(backoff).__name__}")
         check_seconds("stable_after", stable_after, zero=True)
         check_seconds("max_outage", max_outage, none=True)
         check_seconds("connect_timeout", connect_timeout, none=True)
@@ -93,7 +102,8 @@ class ReconnectSupervisor(Generic[T]):
         self._scope: CancelScope | None = None  # of the run under way
         self._wait: Event | None = None  # of the backoff under way
         self._closing = False
-        self._failure: RidethroughError | None = None
+        self._ending = (ConnectionEvent.STOP, "")  # what the end of the run under way will be, and why
+        self._refusal = ""  # why it has FAILED
         self._attempt = 0
         self._down_since = 0.0
 
@@ -138,16 +148,14 @@ class ReconnectSupervisor(Generic[T]):
         check_seconds("timeout", timeout, zero=True, none=True)
         with fail_after(timeout):
             while self._state is not ConnectionState.CONNECTED:
-                if self._state is ConnectionState.FAILED and self._failure is not None:
-                    raise self._failure
+                if self._state is ConnectionState.FAILED:
+                    raise AuthenticationFailed(self._refusal)
                 if self._state in (ConnectionState.SUSPENDED, ConnectionState.CLOSED):
                     raise LinkLost(f"there will be no link: the supervisor is {self._state}", unsent=True)
-                if self._changed is None:
-                    self._changed = Event()
-                await self._changed.wait()
+                await self._change()
 
     def retry_now(self) -> bool:
-        """Cut the wait for the next try short.
+        """Cut the wait for the next try short. To be called in the thread of the event loop.
 
         Returns:
             True if it was waiting for one.
@@ -168,31 +176,40 @@ class ReconnectSupervisor(Generic[T]):
         Raises:
             AuthenticationFailed: the other side refuses the credentials. The supervisor has FAILED for good.
             RuntimeError: it runs already, has failed, or is closed.
+            Exception: whatever ``connect`` or the link raise that is no matter of the link, as they raise it.
 
         **Cancellation** takes the link down and leaves the supervisor IDLE. A message being sent at that moment goes
         back to its place in the buffer, and its ``maybe_sent`` is true.
         """
+        now = current_time()
         self._step(ConnectionEvent.RUN)
-        self._attempt = 0
-        self._down_since = current_time()
-        error: Exception | None = None
+        self._attempt, self._down_since = 0, now
+        self._ending = (ConnectionEvent.STOP, "")
+        failures: list[Exception] = []
+
+        async def part(work: Callable[[], Awaitable[None]]) -> None:
+            """Do one part of this; all ends with it, and the task group does not wrap what it raises."""
+            try:
+                await work()
+            except Exception as error:
+                failures.append(error)
+            finally:
+                tasks.cancel_scope.cancel()
+
+        event, reason = self._ending
         try:
             async with create_task_group() as tasks:
                 self._scope = tasks.cancel_scope
-                tasks.start_soon(self._mind_buffer, tasks.cancel_scope)
-                try:
-                    await self._keep_connected()
-                except BufferClosed:
-                    pass
-                except Exception as caught:
-                    error = caught  # raised below, so that the task group does not wrap it
-                tasks.cancel_scope.cancel()
-            if error is not None:
-                raise error
+                tasks.start_soon(part, self._buffer.enforce_ttl)
+                # In a task of its own: so a native cancellation of this one comes to it as that of a scope, which
+                # stays in force even if the link swallows it.
+                tasks.start_soon(part, self._keep_connected)
+            event, reason = self._ending
+            if failures:
+                raise failures[0]
         finally:
             self._scope = None
-            if self._state in RUNNING:
-                self._step(ConnectionEvent.CLOSE if self._closing else ConnectionEvent.STOP)
+            self._step(ConnectionEvent.CLOSE if self._closing else event, reason)
 
     async def aclose(self, timeout: float | None = 0) -> None:
         """Stop for good, once what is in the buffer has gone, or time is up. The buffer stays open and keeps the rest.
@@ -200,41 +217,48 @@ class ReconnectSupervisor(Generic[T]):
         Closing it twice is closing it once.
 
         Args:
-            timeout: how long to go on sending what the buffer holds now, in seconds; None: as long as it takes.
+            timeout: how long to go on sending what the buffer holds now, in seconds; None: as long as it takes. When
+                it stops running meanwhile (suspended, say) nothing more is waited for.
 
         Raises:
             TypeError, ValueError: what is no timeout.
 
-        **Cancellation.** If it raises a cancellation, the supervisor goes on as before.
+        **Cancellation.** If it raises a cancellation while it goes on sending, the supervisor goes on as before. Later,
+        while the link is taken down, it is too late to call it back: the supervisor closes all the same.
         """
         check_seconds("timeout", timeout, zero=True, none=True)
-        if self._state in RUNNING and timeout != 0:
-            try:
-                await self._buffer.flush(timeout)
-            except FlushTimeout as late:
-                logger.info("closing with %d messages left in the buffer", late.left)
+
+        async def stop_waiting() -> None:
+            await self._wait_stopped()  # and what has not gone by then does not go any more
+            tasks.cancel_scope.cancel()
+
+        if timeout != 0 and self._state in RUNNING:
+            async with create_task_group() as tasks:
+                tasks.start_soon(stop_waiting)
+                try:
+                    await self._buffer.flush(timeout)
+                except FlushTimeout as late:
+                    logger.info("closing with %d messages left in the buffer", late.left)
+                tasks.cancel_scope.cancel()
         if self._scope is not None:
             self._closing = True
             self._scope.cancel()
-            while self._state in RUNNING:
-                if self._changed is None:
-                    self._changed = Event()
-                await self._changed.wait()
+            await self._wait_stopped()
         if self._state is not ConnectionState.CLOSED:
             self._step(ConnectionEvent.CLOSE)
 
-    async def _mind_buffer(self, scope: CancelScope) -> None:
-        """End messages that are too old, and all of this when the buffer is closed."""
-        await self._buffer.enforce_ttl()
-        scope.cancel()
+    async def _wait_stopped(self) -> None:
+        while self._state in RUNNING:
+            await self._change()
 
     async def _keep_connected(self) -> None:
-        while True:
-            error = await self._hold_link()
+        while (error := await self._hold_link()) is not None:
             if isinstance(error, AuthenticationFailed):
-                self._failure = error
                 logger.error("the link refuses the credentials: %s", error)
-                self._step(ConnectionEvent.REFUSED, str(error))
+                self._refusal = str(error)
+                self._ending = (ConnectionEvent.REFUSED, self._refusal)
+                raise error
+            if not isinstance(error, LINK_ERRORS):
                 raise error
             delay = self._backoff.delay(self._attempt)
             if isinstance(error, RetryLater):
@@ -242,52 +266,79 @@ class ReconnectSupervisor(Generic[T]):
             if not await self._back_off(error, delay):
                 return
 
-    async def _hold_link(self) -> Exception:
-        """Make a link and serve it until it is gone; returns what became of it."""
-        up_since: float | None = None
-        lost: Exception | None = None
+    async def _hold_link(self) -> Exception | None:
+        """Make a link and serve it until it is gone.
+
+        Returns:
+            What became of it, or what was raised that is no matter of the link; None if the buffer was closed.
+        """
+        errors: list[Exception] = []
+        was_up = False
+        began = current_time()
         try:
-            with CancelScope(deadline=self._connect_deadline()) as connecting:
+            with CancelScope(deadline=self._connect_deadline()) as scope:
                 async with self._connect() as link:
-                    connecting.deadline = math.inf
-                    up_since = current_time()
-                    self._welcome(up_since)
-                    lost = await self._sender.serve(link)
-        except Exception as error:
-            if link_error(error) is None:
+                    if not scope.cancel_called:  # else time was up when the link was just made
+                        was_up = True
+                        scope.deadline = math.inf
+                        lost = await self._use_link(link, scope)
+                        if lost is None:
+                            return None
+                        errors.append(lost)
+        except BaseExceptionGroup as group:  # from a link with a task group of its own
+            _, found = group.split(get_cancelled_exc_class())
+            if not isinstance(found, ExceptionGroup):
                 raise
-            lost = lost or link_error(error)
-        if up_since is None:
-            return lost or LinkLost(f"connecting took longer than {self._connect_timeout} s")
-        self._down_since = current_time()
-        if self._sender.carried and self._down_since - up_since >= self._stable_after:
-            self._attempt = 0
-        return lost or LinkLost("the link was closed")
+            errors.append(found)
+        except Exception as error:
+            errors.append(error)
+        gone = "the link was closed" if was_up else f"it was not made in {current_time() - began:.1f} s"
+        end = essence(*errors) if errors else LinkLost(gone)
+        if isinstance(end, LINK_ERRORS):  # it may have come about in the taking down, and replaced a cancellation
+            await checkpoint_if_cancelled()
+        if was_up:
+            self._sender.link_lost()
+        return end
 
-    def _connect_deadline(self) -> float:
-        limits = [current_time() + self._connect_timeout] if self._connect_timeout is not None else []
-        limits += [self._down_since + self._max_outage] if self._max_outage is not None else []
-        return min(limits, default=math.inf)
-
-    def _welcome(self, now: float) -> None:
+    async def _use_link(self, link: Link[T, Any], scope: CancelScope) -> Exception | None:
+        """Serve a link, which is ready; then give it time, by that scope, to be taken down."""
+        up_since = current_time()
         logger.info(
             "the link is ready after %.1f s; %d messages are waiting",
-            now - self._down_since,
+            up_since - self._down_since,
             self._buffer.statistics().queued,
         )
         self._step(ConnectionEvent.LINK_READY)
+        try:
+            return await self._sender.serve(link)
+        finally:
+            self._down_since = current_time()
+            if self._sender.carried and self._down_since - up_since >= self._stable_after:
+                self._attempt = 0
+            if self._connect_timeout is not None:
+                scope.deadline = self._down_since + self._connect_timeout
+
+    def _connect_deadline(self) -> float:
+        limit = math.inf if self._connect_timeout is None else self._connect_timeout
+        return min(current_time() + limit, self._outage_ends())
+
+    def _outage_ends(self) -> float:
+        return math.inf if self._max_outage is None else self._down_since + self._max_outage
 
     async def _back_off(self, error: Exception, delay: float) -> bool:
         """Wait for the next try; False if the outage has taken too long."""
+        left = self._outage_ends() - current_time()
         reason = str(error) or type(error).__name__
-        waiting = self._buffer.statistics().queued
         logger.log(
             logging.DEBUG if self._attempt else logging.WARNING,
-            "no link: %s; next try in %.1f s; %d messages are waiting", reason, delay, waiting,
-        )  # fmt: skip
+            "no link: %s; %s in %.1f s; %d messages are waiting",
+            reason,
+            "next try" if delay < left else "giving up",
+            max(0.0, min(delay, left)),
+            self._buffer.statistics().queued,
+        )
         self._attempt += 1
-        self._step(ConnectionEvent.LINK_LOST, reason, delay)
-        left = math.inf if self._max_outage is None else self._down_since + self._max_outage - current_time()
+        self._step(ConnectionEvent.LINK_LOST, reason, delay if delay < left else None)
         self._wait = Event()
         try:
             with move_on_after(max(0.0, min(delay, left))):
@@ -296,11 +347,18 @@ class ReconnectSupervisor(Generic[T]):
         finally:
             self._wait = None
         if delay >= left and not asked:
+            waiting = self._buffer.statistics().queued
             logger.error("no link for %s s; giving up with %d messages in the buffer", self._max_outage, waiting)
-            self._step(ConnectionEvent.OUTAGE, f"no link for {self._max_outage} s")
+            self._ending = (ConnectionEvent.OUTAGE, f"no link for {self._max_outage} s")
             return False
         self._step(ConnectionEvent.RETRY)
         return True
+
+    async def _change(self) -> None:
+        """Wait for the next transition."""
+        if self._changed is None:
+            self._changed = Event()
+        await self._changed.wait()
 
     def _step(self, event: ConnectionEvent, reason: str = "", delay: float | None = None) -> None:
         """Make a transition: the only place where the state changes."""
@@ -314,11 +372,14 @@ class ReconnectSupervisor(Generic[T]):
 
 
 class Transitions:
-    """The transitions of a supervisor, one after the other: an async iterator, for one reader."""
+    """The transitions of a supervisor, one after the other: an async iterator.
+
+    **Cancellation.** A cancelled wait for the next one has taken nothing.
+    """
 
     def __init__(self, over: bool) -> None:
         self._transitions: deque[Transition] = deque(maxlen=100)
-        self._arrived: Event | None = None
+        self._arrived: Event | None = None  # set, and forgotten, when there is another one
         self._over = over
 
     def add(self, transition: Transition) -> None:
@@ -327,6 +388,7 @@ class Transitions:
         self._over = transition.state is ConnectionState.CLOSED
         if self._arrived is not None:
             self._arrived.set()
+            self._arrived = None
 
     def __aiter__(self) -> Self:
         return self
@@ -335,6 +397,7 @@ class Transitions:
         while not self._transitions:
             if self._over:
                 raise StopAsyncIteration
-            self._arrived = Event()
+            if self._arrived is None:
+                self._arrived = Event()
             await self._arrived.wait()
         return self._transitions.popleft()
