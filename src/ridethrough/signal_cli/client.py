@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from types import EllipsisType, TracebackType
 from typing import Self, cast
 
-from anyio import create_task_group
+from anyio import CancelScope, create_task_group
 
 from ..backoff import Backoff
 from ..buffer import AsyncMessageBuffer
 from ..delivery import Delivery
 from ..errors import check_seconds
 from ..intake import Overflow
+from ..logs import get_logger
 from ..sender import OnDoubt
-from ..state import RUNNING
+from ..state import RUNNING, ConnectionState
 from ..supervisor import ReconnectSupervisor
 from .answers import Judge, SendResult
 from .endpoints import parse_endpoint
 from .link import SignalLink
 from .messages import Target, TextMessage, check_account, make_target
 
-logger = logging.getLogger("ridethrough.signal_cli")
+logger = get_logger("signal_cli")
 
 
 def target_of(message: TextMessage) -> Target:
@@ -47,11 +47,13 @@ class SignalClient:
 
     Args:
         endpoint: where the daemon listens: ``unix:/run/signal-cli.sock`` or ``tcp://127.0.0.1:7583``.
-        account: the telephone number to send from; None: the only account that the daemon has.
+        account: the telephone number to send from; None: the only account that the daemon has. A daemon that was
+            started for one account (``signal-cli -a``) sends from that, and there is no way to ask it which one it is.
         buffer: holds the messages; by default one of 100 messages with the target as key. Give your own to choose its
             size, age, overflow policy and ``on_undelivered``, with ``key=target_of`` so that a pause for one target
-            holds up no other.
-        backoff, stable_after, max_outage, on_doubt, poison_after: see :class:`~ridethrough.ReconnectSupervisor`.
+            holds up no other. It is closed with the client.
+        backoff: how long to wait after a failure: until the daemon is tried again, and while it cannot reach Signal.
+        stable_after, max_outage, on_doubt, poison_after: see :class:`~ridethrough.ReconnectSupervisor`.
         response_timeout: for how long to wait for the daemon's answer, in seconds, before the connection is given up
             and the message is in doubt. The daemon itself takes up to 40 s when Signal does not answer it; a shorter
             time here than a minute makes duplicates.
@@ -85,7 +87,7 @@ class SignalClient:
         check_seconds("close_timeout", close_timeout, zero=True, none=True)
         if buffer is not None and not isinstance(buffer, AsyncMessageBuffer):
             raise TypeError(f"buffer must be an AsyncMessageBuffer or None, not {type(buffer).__name__}")
-        judge = Judge()
+        judge = Judge(backoff)
         self.buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(key=target_of) if buffer is None else buffer
         self.supervisor = ReconnectSupervisor(
             lambda: SignalLink(where, account, judge, response_timeout),
@@ -98,29 +100,41 @@ class SignalClient:
         )
         self._endpoint = where
         self._close_timeout = close_timeout
+        self._starting = False  # the supervisor is about to run
+        self._flush: CancelScope | None = None  # of what goes on sending before it closes
         self._mistake: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<SignalClient {self._endpoint}, {self.supervisor.state}, {len(self.buffer)} messages>"
 
     async def __aenter__(self) -> Self:
+        if self._starting or self.supervisor.state is not ConnectionState.IDLE:
+            raise RuntimeError("a client is entered once, and not after it was closed; make another one")
         self._tasks = create_task_group()
         await self._tasks.__aenter__()
+        self._starting = True
         self._tasks.start_soon(self._run)
+        self._body = CancelScope()
+        self._body.__enter__()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._body.__exit__(exc_type, exc, traceback)
+        left: list[TextMessage] = []
         try:
             left = await self.aclose(self._close_timeout if exc is None else 0)
+        except BaseException:  # cancelled while it went on sending
+            left = await self.aclose()
+            raise
+        finally:
             if left:
                 logger.warning("closed with %d messages that were not sent", len(left))
-        finally:
             self._tasks.cancel_scope.cancel()
-            await self._tasks.__aexit__(None, None, None)
+            await self._tasks.__aexit__(None, None, None)  # so that an error of the body is not wrapped in a group
         if self._mistake is not None:
-            raise self._mistake
+            raise self._mistake from self._mistake.__cause__  # and not from the cancellation that it led to
 
     async def send(
         self,
@@ -161,7 +175,7 @@ class SignalClient:
         """Take no more, go on sending for at most that long, and close. Closing it twice is closing it once.
 
         Args:
-            timeout: for how long to go on sending, in seconds; None: until all has gone. Without a link being kept
+            timeout: for how long to go on sending, in seconds; None: until all has gone. Once no link is kept any more
                 (suspended, say) nothing is waited for.
 
         Returns:
@@ -172,13 +186,24 @@ class SignalClient:
 
         **Cancellation.** If it raises a cancellation while it goes on sending, the client is as open as before.
         """
-        left = await self.buffer.aclose(timeout if self.supervisor.state in RUNNING else 0)
-        await self.supervisor.aclose()
+        check_seconds("timeout", timeout, zero=True, none=True)
+        left: list[TextMessage] = []
+        if self._starting or self.supervisor.state in RUNNING:
+            with CancelScope() as self._flush:
+                left = await self.buffer.aclose(timeout)
+        left += await self.buffer.aclose()
+        with CancelScope(shield=True):  # to take the link down, which waits for nobody
+            await self.supervisor.aclose()
         return left
 
     async def _run(self) -> None:
+        self._starting = False
+        if self.supervisor.state is ConnectionState.CLOSED:
+            return  # before this has begun
         try:
             await self.supervisor.run()
         except Exception as error:  # raised on leaving, so that the task group does not wrap it
             self._mistake = error
-            self._tasks.cancel_scope.cancel()
+            self._body.cancel()
+        if self._flush is not None:
+            self._flush.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from anyio import (
@@ -26,11 +25,12 @@ from .endpoints import Endpoint
 class _Call:
     """A request under way: answered once there is an answer, or there will be none."""
 
-    __slots__ = ("answer", "answered")
+    __slots__ = ("answer", "answered", "begun")
 
     def __init__(self) -> None:
         self.answered = Event()
         self.answer: Result | Error | None = None
+        self.begun = False  # whether some of it may have left
 
 
 class Connection:
@@ -63,7 +63,7 @@ class Connection:
 
         Raises:
             DaemonError: the answer is an error.
-            LinkLost: the connection is gone, or time is up; ``unsent`` if it was gone before.
+            LinkLost: the connection is gone, or time is up; ``unsent`` if nothing of the request has left.
             LocalProtocolError: the request cannot be sent, over whatever connection.
 
         **Cancellation** forgets the answer. The daemon may carry the request out all the same.
@@ -74,20 +74,18 @@ class Connection:
         call = self._calls[request_id] = _Call()
         try:
             with move_on_after(timeout):
-                await self._write(line)
+                await self._write(call, line)
                 await call.answered.wait()
         finally:
             del self._calls[request_id]
             self._protocol.forget(request_id)
         if not call.answered.is_set():
             self._end(f"no answer within {timeout:g} s")
-        match call.answer:
-            case Result(value=value):
-                return value
-            case Error(code=code, message=message, data=data):
-                raise DaemonError(code, message, data)
-            case None:
-                raise LinkLost(self._reason)
+        if call.answer is None:
+            raise LinkLost(self._reason, unsent=not call.begun)
+        if isinstance(call.answer, Error):
+            raise DaemonError(call.answer.code, call.answer.message, call.answer.data)
+        return call.answer.value
 
     async def read(self) -> None:
         """Hand answers to who waits for them, until the connection is gone.
@@ -98,8 +96,7 @@ class Connection:
         try:
             while True:
                 data = await self._stream.receive()
-                with suppress(OSError):  # the socket may be gone already; the next read tells
-                    self._endpoint.after_read(self._stream)
+                self._endpoint.after_read(self._stream)
                 for event in self._protocol.receive_data(data):
                     self._dispatch(event)
         except EndOfStream:
@@ -115,8 +112,11 @@ class Connection:
         """Return once the connection is gone. **Cancellation** changes nothing."""
         await self._closed.wait()
 
-    async def _write(self, line: bytes) -> None:
+    async def _write(self, call: _Call, line: bytes) -> None:
         async with self._writing:
+            if self._closed.is_set():
+                return  # while this waited for its turn, perhaps in the middle of another line
+            call.begun = True
             try:
                 await self._stream.send(line)
             except (BrokenResourceError, ClosedResourceError):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from anyio import connect_tcp, connect_unix
+from anyio import CancelScope, connect_tcp, connect_unix
 from anyio.abc import SocketAttribute, SocketStream
 
-ALLOWED = "'unix:/path/to/socket' or 'tcp://host:port'"
+ALLOWED = "'unix:/path/to/socket', with an absolute path, or 'tcp://host:port'"
 
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+_TCP = re.compile(r"tcp://(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):([0-9]{1,5})")
+
+
+def _known(options: dict[str, int]) -> list[tuple[int, int]]:
+    """Those of TCP's options that this platform has, and their values."""
+    return [(getattr(socket, name), value) for name, value in options.items() if hasattr(socket, name)]
+
+
+_KEEPALIVE = _known({"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000})
 """In seconds, tries and milliseconds. A host that vanished is noticed after some 25 s; by the kernel's own figures it
 takes two hours while nothing is sent, and a quarter of an hour otherwise."""
 
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # only Linux has it
+_QUICK_ACK = _known({"TCP_QUICKACK": 1})  # only Linux has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,13 @@ class UnixEndpoint:
 
     async def connect(self) -> SocketStream:
         """Connect; raises OSError if nobody listens there. **Cancellation** leaves no connection."""
-        return await connect_unix(self.path)
+        stream = await connect_unix(self.path)
+        # Not used as it is: on asyncio, a read of anyio's UNIXSocketStream that is cancelled just when something comes
+        # ends in an InvalidStateError (seen with 4.16). A SocketStream over the same connection knows no such thing.
+        with CancelScope(shield=True):  # or else nobody closes the twin
+            twin = await SocketStream.from_socket(stream.extra(SocketAttribute.raw_socket).dup())
+            await stream.aclose()
+        return twin
 
     def after_read(self, stream: SocketStream) -> None:
         """Nothing to do."""
@@ -49,11 +63,9 @@ class TcpEndpoint:
     async def connect(self) -> SocketStream:
         """Connect; raises OSError if nobody listens there. **Cancellation** leaves no connection."""
         stream = await connect_tcp(self.host, self.port)
-        raw = stream.extra(SocketAttribute.raw_socket)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if (option := getattr(socket, name, None)) is not None:
-                raw.setsockopt(socket.IPPROTO_TCP, option, value)
+        with suppress(OSError):  # it may be gone already; the first read tells
+            stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _set_options(stream, _KEEPALIVE)
         self.after_read(stream)
         return stream
 
@@ -64,18 +76,23 @@ class TcpEndpoint:
         answer before it is acknowledged: by default 40 ms later, in which the client waits (measured on signal-cli
         0.13.19: 44 ms a call, and 0.3 ms with this).
         """
-        if _QUICK_ACK is not None:
-            stream.extra(SocketAttribute.raw_socket).setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        with suppress(OSError):  # it may be gone already; the next read tells
+            _set_options(stream, _QUICK_ACK)
 
 
 Endpoint = UnixEndpoint | TcpEndpoint
+
+
+def _set_options(stream: SocketStream, options: list[tuple[int, int]]) -> None:
+    for option, value in options:
+        stream.extra(SocketAttribute.raw_socket).setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def parse_endpoint(text: str) -> Endpoint:
     """Read an endpoint: ``unix:/run/signal-cli.sock`` or ``tcp://127.0.0.1:7583``.
 
     Raises:
-        TypeError, ValueError: it is none of these.
+        TypeError, ValueError: it is none of these. What was passed is not repeated: there may be a password in it.
     """
     if not isinstance(text, str):
         raise TypeError(f"endpoint must be a string, {ALLOWED}, not {type(text).__name__}")
@@ -83,15 +100,8 @@ def parse_endpoint(text: str) -> Endpoint:
         path = text.removeprefix("unix:")
         if path.startswith("//"):
             path = path.removeprefix("//")  # unix:///run/x is the same place as unix:/run/x
-        if not Path(path).is_absolute() or "\0" in path:
-            raise ValueError(f"endpoint must be {ALLOWED}, with an absolute path, not {text!r}")
-        return UnixEndpoint(path)
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"endpoint must be {ALLOWED}, not {text!r}: {error}") from None
-    extra = parts.path or parts.query or parts.fragment or parts.username or parts.password
-    if parts.scheme != "tcp" or not host or not port or extra:
-        raise ValueError(f"endpoint must be {ALLOWED}, not {text!r}")
-    return TcpEndpoint(host, port)
+        if path.startswith("/") and "\0" not in path:
+            return UnixEndpoint(path)
+    elif (match := _TCP.fullmatch(text)) and 0 < int(match[3]) < 2**16:
+        return TcpEndpoint(match[1] or match[2], int(match[3]))
+    raise ValueError(f"endpoint must be {ALLOWED}")

@@ -9,10 +9,10 @@ from anyio import aclose_forcefully, create_task_group
 
 from ..errors import LinkLost, Rejected
 from ..jsonrpc import LocalProtocolError
-from .answers import ACCOUNT_MISSING, METHOD_NOT_FOUND, DaemonError, Judge, SendResult
+from .answers import ACCOUNT_MISSING, IO_ERROR, METHOD_NOT_FOUND, DaemonError, Judge, SendResult, was_not_looked_up
 from .connection import Connection
 from .endpoints import Endpoint
-from .messages import TextMessage
+from .messages import Target, TextMessage
 
 
 class SignalLink:
@@ -47,7 +47,7 @@ class SignalLink:
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._connection.read)
         try:
-            self._account = await self._find_account()
+            await self._find_account()
         except BaseException:
             await self._take_down()
             raise
@@ -67,36 +67,64 @@ class SignalLink:
 
     async def send(self, message: TextMessage) -> SendResult:
         """Send a message; see :meth:`ridethrough.abc.Link.send`."""
-        failure: DaemonError
+        target = message.target
         try:
-            result = await self._connection.call("send", {**self._account, **message.params()}, self._response_timeout)
-            return self._judge.sent(message.target, result)
+            answer = await self._call("send", {**self._account, **message.params()})
+            if isinstance(answer, DaemonError) and answer.code == ACCOUNT_MISSING:
+                await self._find_account()  # which raises, unless it has just come back
+                answer = await self._call("send", {**self._account, **message.params()})
         except LocalProtocolError as error:
             raise Rejected(str(error)) from None
-        except DaemonError as error:
-            failure = error
-        if failure.code == ACCOUNT_MISSING:
-            await self._find_account()
-        raise self._judge.failed(message.target, failure)
+        if not isinstance(answer, DaemonError):
+            return self._judge.sent(target, answer)
+        if was_not_looked_up(answer) and not await self._is_unregistered(target):
+            raise self._judge.not_looked_up(target)
+        raise self._judge.failed(target, answer)
 
     async def wait_closed(self) -> None:
         """Return once the connection is gone. **Cancellation** changes nothing."""
         await self._connection.wait_closed()
 
-    async def _find_account(self) -> dict[str, str]:
-        """The parameter that names the account, if the daemon has it."""
+    async def _call(self, method: str, params: dict[str, Any]) -> Any:
+        """What the daemon answers: a result, or a DaemonError, which is returned."""
         try:
-            answer = await self._connection.call("listAccounts", {}, self._response_timeout)
+            return await self._connection.call(method, params, self._response_timeout)
         except DaemonError as error:
-            if error.code == METHOD_NOT_FOUND:
-                return {}  # it was started for one account, and takes no other
-            raise LinkLost(f"the daemon does not tell its accounts: {error}", unsent=True) from None
+            return error
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> Any:
+        """Like :meth:`_call`, of what sends nothing: if the link is lost under it, no message is in doubt."""
+        try:
+            return await self._call(method, params)
+        except LinkLost as lost:
+            raise LinkLost(str(lost), unsent=True) from None
+
+    async def _find_account(self) -> None:
+        """Learn how to name the account to the daemon, if that has it."""
+        answer = await self._ask("listAccounts", {})
+        if isinstance(answer, DaemonError) and answer.code == METHOD_NOT_FOUND:
+            self._account = {}  # it was started for one account, and sends from that whatever it is told
+            return
+        if isinstance(answer, DaemonError):
+            raise LinkLost(f"the daemon does not tell its accounts: {answer}", unsent=True)
         entries = answer if isinstance(answer, list) else []
-        numbers: list[Any] = [entry["number"] for entry in entries if isinstance(entry, dict) and "number" in entry]
-        if self._wanted is not None and self._wanted in numbers:
-            return {"account": self._wanted}
-        if self._wanted is None and len(numbers) == 1:
-            return {"account": numbers[0]}
-        if self._wanted is None and numbers:
-            raise ValueError(f"the daemon has {len(numbers)} accounts: account= must say which one to send from")
-        raise LinkLost(f"the account is not there (the daemon has {len(numbers)} accounts)", unsent=True)
+        numbers = [entry.get("number") for entry in entries if isinstance(entry, dict)]
+        known = [number for number in numbers if isinstance(number, str)]
+        if self._wanted is None and len(known) > 1:
+            raise ValueError(f"the daemon has {len(known)} accounts: account= must say which one to send from")
+        number = known[0] if self._wanted is None and known else self._wanted
+        if number not in known:
+            raise LinkLost(f"the account is not there (the daemon has {len(known)} accounts)", unsent=True)
+        self._account = {"account": number}
+
+    async def _is_unregistered(self, target: Target) -> bool:
+        """Whether a target is not on Signal.
+
+        The daemon says so of whom it has never sent to whenever it cannot look the number or the username up, as when
+        Signal is away (measured on 0.13.19). Asked for just that, it tells the two apart.
+        """
+        answer = await self._ask("getUserStatus", {**self._account, **target.params()})
+        if isinstance(answer, DaemonError):
+            return answer.code != IO_ERROR
+        entries = answer if isinstance(answer, list) else []
+        return not any(isinstance(entry, dict) and entry.get("isRegistered") is True for entry in entries)

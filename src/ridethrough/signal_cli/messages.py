@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from ..jsonrpc import MAX_STRING
 
 _NUMBER = re.compile(r"\+[1-9][0-9]{5,14}")
 """A telephone number in the international form (ITU-T E.164: at most 15 digits)."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _USERNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,31}\.[0-9]{2,9}")
 """A nickname of 3 to 32 characters, and a number of at least two digits, as Signal hands them out."""
 _GROUP_ID_SIZES = (16, 32)
@@ -94,21 +93,19 @@ def make_target(
 def _person(to: str) -> Target:
     if _NUMBER.fullmatch(to):
         return Target(TargetKind.NUMBER, to)
-    try:
-        return Target(TargetKind.ACI, str(UUID(to)))
-    except ValueError:
-        pass
+    if _UUID.fullmatch(to):
+        return Target(TargetKind.ACI, to.lower())
     raise ValueError("to must be a telephone number such as +15550100200, or a UUID; a username goes to username=")
 
 
 def _group(group: str) -> Target:
     try:
-        size = len(base64.b64decode(group, validate=True))
-    except (binascii.Error, ValueError):
-        size = 0
-    if size not in _GROUP_ID_SIZES:
+        raw = base64.b64decode(group, validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) not in _GROUP_ID_SIZES:
         raise ValueError("group must be a group's id: the base64 of 16 or 32 bytes")
-    return Target(TargetKind.GROUP, group)
+    return Target(TargetKind.GROUP, base64.b64encode(raw).decode())
 
 
 def check_account(account: str | None) -> None:
