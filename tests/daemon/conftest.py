@@ -1,0 +1,33 @@
+"""One daemon for all the tests, as new for each of them; real clocks, since the daemon's is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.answers import ACQUAINTANCES
+
+from .rig import NUMBER, SignalRig, recipient
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def _one_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignalRig]:
+    with SignalRig(tmp_path_factory.mktemp("rig")) as rig:
+        rig.meet(NUMBER, *ACQUAINTANCES, *(recipient(number) for number in range(10)))
+        yield rig
+
+
+@pytest.fixture
+def rig(_one_rig: SignalRig) -> Iterator[SignalRig]:
+    """The daemon, running, with nothing wrong and nothing sent yet."""
+    _one_rig.reset()
+    yield _one_rig
+    if _one_rig.running:
+        _one_rig.thaw()
