@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="send messages through outages, and account for each of them",
-        description="Send a stream of messages through outages (the link is cut under a message, the daemon is gone and "
-        "back, more comes than there is room for), show what happens, and account for every message. The exit status "
-        "is 0 only if none was lost and all arrived in order.",
+        description="Send a stream of messages through outages (the link is cut under a message, the daemon is gone "
+        "and back, more comes than there is room for), show what happens, and account for every message. The exit "
+        "status is 0 only if none was lost and all arrived in order.",
     )
     demo.add_argument("--endpoint", help="a real daemon: unix:/path or tcp://host:port (default: a fake one)")
     demo.add_argument("--account", help="whose messages: a telephone number (default: the daemon's only account)")

@@ -98,7 +98,9 @@ def audit(deliveries: Sequence[_Sent], arrivals: Sequence[str] | None, timestamp
     return Audit(accepted=len(deliveries), **figures, duplicates=duplicates, in_order=in_order, lost=lost)
 
 
-async def run_demo(endpoint: str | None, account: str | None, target: Target, view: View) -> Audit:
+async def run_demo(
+    endpoint: str | None, account: str | None, target: Target, view: View, *, patience: float = 30
+) -> Audit:
     """Send messages through outages.
 
     Args:
@@ -106,6 +108,7 @@ async def run_demo(endpoint: str | None, account: str | None, target: Target, vi
         account: whose messages to send; None: of the daemon's only account.
         target: whom to send them to.
         view: shows what happens.
+        patience: how long to wait for the daemon to begin with, and four times as long for the end, in seconds.
 
     Returns:
         What became of every message.
@@ -126,7 +129,7 @@ async def run_demo(endpoint: str | None, account: str | None, target: Target, vi
             relay.endpoint, account=account, buffer=buffer, backoff=Backoff(0.2, 1.0), close_timeout=0
         )
         await stack.enter_async_context(client)
-        demo = _Demo(client, relay, target, view)
+        demo = _Demo(client, relay, target, view, patience)
         await demo.run()
         results = [await delivery for delivery in demo.deliveries if delivery.outcome is Outcome.SENT]
         arrivals = None if fake is None else [arrival.text for arrival in fake.sends]
@@ -134,23 +137,28 @@ async def run_demo(endpoint: str | None, account: str | None, target: Target, vi
 
 
 class _Demo:
-    def __init__(self, client: SignalClient, relay: Relay, target: Target, view: View) -> None:
+    def __init__(self, client: SignalClient, relay: Relay, target: Target, view: View, patience: float) -> None:
         self._client = client
         self._relay = relay
         self._target = target
         self._view = view
+        self._patience = patience
         self._reason = "there was no answer"
         self.deliveries: list[_Sent] = []
 
     async def run(self) -> None:
+        failure: DemoFailed | None = None  # raised at the end, so that the task group does not wrap it
         async with create_task_group() as tasks:
             tasks.start_soon(self._watch_link)
             tasks.start_soon(self._refresh)
             try:
                 await self._wait_connected()
                 await self._play()
-            finally:
-                tasks.cancel_scope.cancel()
+            except DemoFailed as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _play(self) -> None:
         self._say("The link is up: messages go out as they come.")
@@ -179,15 +187,15 @@ class _Demo:
 
     async def _wait_connected(self) -> None:
         try:
-            await self._client.supervisor.wait_connected(timeout=30)
+            await self._client.supervisor.wait_connected(self._patience)
         except TimeoutError:
-            raise DemoFailed(f"no link to the daemon within 30 s: {self._reason}") from None
+            raise DemoFailed(f"no link to the daemon within {self._patience:g} s: {self._reason}") from None
 
     async def _flush(self) -> None:
         try:
-            await self._client.buffer.flush(timeout=120)
+            await self._client.buffer.flush(4 * self._patience)
         except FlushTimeout as error:
-            raise DemoFailed(f"{error} after 120 s: {self._reason}") from None
+            raise DemoFailed(f"{error} after {4 * self._patience:g} s: {self._reason}") from None
 
     async def _watch_link(self) -> None:
         async for step in self._client.supervisor.states():

@@ -94,8 +94,8 @@ class LiveView(View):
         self._live.update(self._draw(status))
 
     def _draw(self, status: Status) -> RenderableType:
-        from rich.console import Group  # noqa: PLC0415
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         counts = status.statistics
@@ -107,7 +107,10 @@ class LiveView(View):
             (f"dropped {counts.dropped:>3}   ", "red" if counts.dropped else "default"),
             f"of {status.total}",
         )
-        return Group(ProgressBar(total=status.total, completed=counts.ended), line)
+        display = Table.grid()
+        display.add_row(ProgressBar(total=status.total, completed=counts.ended))
+        display.add_row(line)
+        return display
 
 
 def make_view(output: TextIO) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import Any, Self, assert_type
 
 from ridethrough import (
     AsyncMessageBuffer,
@@ -24,7 +24,7 @@ class WordLink:
     async def wait_closed(self) -> None:
         return
 
-    async def __aenter__(self) -> WordLink:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
