@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Callable
 from typing import Any
 
 from trio.testing import MockClock
@@ -13,13 +14,14 @@ class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for a timer while no file is ready, moves the clock to it."""
 
     now = 1000.0
+    next_timer: Callable[[], float]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             return super().select(None)  # only a thread can wake this loop
         ready = super().select(0)
-        if not ready:
-            self.now += timeout
+        if not ready and timeout > 0:
+            self.now = max(self.now, self.next_timer())  # now + timeout could be short of it by a rounding error
         return ready
 
 
@@ -28,10 +30,15 @@ class JumpingClockLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._clock = _JumpingSelector()
+        self._clock.next_timer = self._next_timer
         super().__init__(self._clock)
 
     def time(self) -> float:
         return self._clock.now
+
+    def _next_timer(self) -> float:
+        when: float = self._scheduled[0].when()  # type: ignore[attr-defined]
+        return when
 
 
 def jumping_backends() -> list[Any]:

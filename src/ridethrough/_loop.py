@@ -51,6 +51,10 @@ class EventLoop(ABC):
         """
 
     @abstractmethod
+    def wake_here(self, waiters: list[Any]) -> None:
+        """End those sleeps, like :meth:`wake`, from a task of this loop."""
+
+    @abstractmethod
     def wake(self, *waiters: Any) -> None:
         """End those sleeps, even before they have begun. From any thread; never blocks."""
 
@@ -66,7 +70,7 @@ class Unbound(EventLoop):
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:  # noqa: ARG002
         raise AssertionError("nobody can sleep in no loop")
 
-    wake = sleep  # type: ignore[assignment]
+    wake = wake_here = sleep  # type: ignore[assignment]
 
 
 class AsyncioLoop(EventLoop):
@@ -89,14 +93,19 @@ class AsyncioLoop(EventLoop):
         finally:
             timer.cancel()
 
+    def wake_here(self, waiters: list[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def wake(self, *waiters: asyncio.Future[None]) -> None:
-        if get_ident() == self.thread:
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-        else:
-            with suppress(RuntimeError):  # the loop is closed, so nobody sleeps in it
+        try:
+            if get_ident() == self.thread:
+                _set(*waiters)
+            else:
                 self._loop.call_soon_threadsafe(_set, *waiters)
+        except RuntimeError:
+            return  # the loop is closed, so nobody sleeps in it
 
 
 def _set(*futures: asyncio.Future[None]) -> None:
@@ -121,6 +130,10 @@ class TrioLoop(EventLoop):
     async def sleep(self, waiter: trio.Event, until: float | None) -> None:
         with self._trio.CancelScope(deadline=math.inf if until is None else until):
             await waiter.wait()
+
+    def wake_here(self, waiters: list[trio.Event]) -> None:
+        for waiter in waiters:
+            waiter.set()
 
     def wake(self, *waiters: trio.Event) -> None:
         for waiter in waiters:

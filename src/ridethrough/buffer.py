@@ -139,7 +139,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
                 if ledger.open < ledger.straight and monitor.alarm is None:
                     delivery = ledger.accept(message, NO_TERMS)
                     if monitor.takers and ledger.lease is None:
-                        loop.wake(*monitor.takers)
+                        loop.wake_here(monitor.takers)
                         monitor.takers.clear()
                     return delivery
             finally:
@@ -210,17 +210,21 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         if monitor.loop.thread != get_ident() or not monitor.loop.is_running():
             monitor.check_loop()
         lock, loop = monitor.lock, monitor.loop
-        while monitor.alarm is not None or not ledger.is_simply_ready():
+        while not ledger.open or monitor.alarm is not None or not ledger.is_simply_ready():
             lock.acquire()
             try:
-                monitor.expire()
+                if monitor.alarm is not None:
+                    monitor.expire()
                 if monitor.closed:
                     raise BufferClosed("the buffer is closed")
-                if ledger.has_ready():
-                    return
+                until = None
+                if ledger.open:
+                    if ledger.has_ready():
+                        return
+                    until = ledger.next_ready()
+                monitor.pause_ends = until
                 taker = loop.waiter()
                 monitor.takers.append(taker)
-                until = ledger.next_ready() if ledger.open else None
             finally:
                 lock.release()
                 if ledger.ended_now:
@@ -331,16 +335,30 @@ class AsyncMessageBuffer(MessageBuffer[T]):
 
     async def start_lease(self, lease: BufferLease[T], /) -> None:
         """See :class:`~ridethrough.lease.LeaseOwner`."""
+        ledger, monitor = self._ledger, self._monitor
+        monitor.check_loop()
         while True:
-            await self.wait_nonempty()
-            with self._monitor:  # a thread may have put, and dropped, something since
-                if self._ledger.start_lease(lease):
+            if monitor.alarm is not None or not ledger.is_simply_ready():
+                await self.wait_nonempty()
+            monitor.lock.acquire()
+            try:  # a thread may have put, and dropped, something since
+                if ledger.start_lease(lease):
                     return
+            finally:
+                monitor.lock.release()
 
     def end_lease(self, lease: BufferLease[T], /) -> None:
         """See :class:`~ridethrough.lease.LeaseOwner`."""
-        with self._monitor:
-            self._ledger.end_lease(lease)
+        ledger, monitor = self._ledger, self._monitor
+        monitor.lock.acquire()
+        try:
+            ledger.end_lease(lease)
+            if monitor.takers or monitor.sleepers or monitor.alarm is not None:
+                monitor.wake()
+        finally:
+            monitor.lock.release()
+        if ledger.ended_now:
+            monitor.report()
 
     def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T], /) -> bool:
         """See :class:`~ridethrough.lease.LeaseOwner`."""

@@ -32,15 +32,16 @@ class Overflow(StrEnum):
 
 
 class _Turn(Generic[T]):
-    """A message whose putter waits for room: a place in the line."""
+    """A message on its way in; a place in the line, if its putter has to wait for room."""
 
-    __slots__ = ("message", "policy", "terms", "wake")
+    __slots__ = ("key", "message", "policy", "size", "ttl", "wake")
 
-    def __init__(self, message: T, terms: Terms, policy: Overflow, wake: Callable[[], object]) -> None:
-        self.message = message
-        self.terms = terms
-        self.policy = policy
-        self.wake = wake
+    key: Hashable
+    message: T
+    policy: Overflow
+    size: int
+    ttl: float | None
+    wake: Callable[[], object]  # wakes its putter; set when that one joins the line
 
 
 class Intake(Generic[T]):
@@ -77,6 +78,7 @@ class Intake(Generic[T]):
         self._key = function("key", key)
         self._plain = ledger.max_bytes is None and ttl is None and key is None
         self._line: deque[_Turn[T]] = deque()  # the first is woken, and served, and then the next
+        self._dropping = 0  # how many of these may drop old messages
         self.closed = 0
         self._set_straight()
 
@@ -98,8 +100,9 @@ class Intake(Generic[T]):
                 await loop.sleep(waiter, self._monitor.alarm)
                 waiter = loop.waiter()
             return delivery
-        finally:
+        except BaseException:
             self._leave(put)
+            raise
 
     def put_nowait(
         self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
@@ -127,8 +130,9 @@ class Intake(Generic[T]):
                 awake.wait(None if alarm is None else max(0.0, alarm - self._ledger.clock()))
                 awake.clear()
             return delivery
-        finally:
+        except BaseException:
             self._leave(put)
+            raise
 
     def close(self) -> None:
         """Let nobody in any more, nor those who wait; counted. The lock is held."""
@@ -141,18 +145,14 @@ class Intake(Generic[T]):
         self._set_straight()
 
     def is_due(self) -> bool:
-        """Whether the first in the line has something to wake up for."""
-        if not self._line:
-            return False
-        first = self._line[0].terms.size
-        dropping = any(turn.policy is Overflow.DROP_OLDEST for turn in self._line)
-        room = self._ledger.could_have_room(first) if dropping else self._ledger.has_room(first)
-        return room or self.closed > 0
+        """Whether the first in the line has something to wake up for: room, or that it need not wait any longer."""
+        first, ledger = self._line[0], self._ledger
+        room = ledger.could_have_room(first.size) if self._dropping else ledger.has_room(first.size)
+        return room or first.policy is Overflow.DROP_OLDEST or self.closed > 0
 
     def wake(self) -> None:
         """Wake the first in the line."""
-        if self._line:
-            self._line[0].wake()
+        self._line[0].wake()
 
     def _offer(
         self,
@@ -162,30 +162,26 @@ class Intake(Generic[T]):
         wake: Callable[[], object] | None,
     ) -> Delivery[T] | _Turn[T]:
         """Accept the message, or join the line with what wakes its putter; None: it may not wait."""
-        this_policy = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
-        terms = NO_TERMS if self._plain and ttl is ... else self._terms(message, ttl)
+        turn = self._turn(message, ttl, overflow)
         ledger = self._ledger
         with self._monitor:
             if self.closed:
                 raise BufferClosed("the buffer is closed")
-            if not self._line and ledger.has_room(terms.size):
-                return ledger.accept(message, terms)
-            if this_policy is Overflow.DROP_NEWEST:
-                return ledger.drop_newest(message, terms)
-            if this_policy is Overflow.REJECT:
+            if not self._line and ledger.has_room(turn.size):
+                return ledger.accept(message, self._terms(turn))
+            if turn.policy is Overflow.DROP_NEWEST:
+                return ledger.drop_newest(message, self._terms(turn))
+            if turn.policy is Overflow.REJECT:
                 raise BufferFull(f"the buffer is full: {ledger.open} of {ledger.max_size} messages")
-            if this_policy is Overflow.DROP_OLDEST:
-                self._check_droppable(terms)
+            if turn.policy is Overflow.DROP_OLDEST:
+                self._check_droppable(turn)
                 if not self._line:
-                    ledger.drop_oldest_for(terms.size)
-                    return ledger.accept(message, terms)
+                    ledger.drop_oldest_for(turn.size)
+                    return ledger.accept(message, self._terms(turn))
             if wake is None:
                 raise BufferFull("the buffer is full, and this may neither wait for room nor overtake those who do")
-            if not self._line:
-                self._monitor.sleepers.append(self)
-            turn = _Turn(message, terms, this_policy, wake)
-            self._line.append(turn)
-            self._set_straight()
+            turn.wake = wake
+            self._join(turn)
             return turn
 
     def _take_turn(self, turn: _Turn[T]) -> Delivery[T] | None:
@@ -193,13 +189,13 @@ class Intake(Generic[T]):
         with self._monitor:
             if self.closed:
                 raise BufferClosed("the buffer was closed while this waited for room")
-            if turn.policy is Overflow.DROP_OLDEST:
-                self._check_droppable(turn.terms)
             if self._line[0] is not turn or not self.is_due():
                 return None
-            self._ledger.drop_oldest_for(turn.terms.size)
+            if turn.policy is Overflow.DROP_OLDEST:
+                self._check_droppable(turn)
+            self._ledger.drop_oldest_for(turn.size)
             self._remove(turn)
-            return self._ledger.accept(turn.message, turn.terms)
+            return self._ledger.accept(turn.message, self._terms(turn))
 
     def _leave(self, turn: _Turn[T]) -> None:
         """Give up a turn that was not taken; whoever is first then is woken if there is room."""
@@ -207,42 +203,62 @@ class Intake(Generic[T]):
             if turn in self._line:
                 self._remove(turn)
 
+    def _join(self, turn: _Turn[T]) -> None:
+        if not self._line:
+            self._monitor.sleepers.append(self)
+        self._line.append(turn)
+        self._dropping += turn.policy is Overflow.DROP_OLDEST
+        self._set_straight()
+
     def _remove(self, turn: _Turn[T]) -> None:
         self._line.remove(turn)
+        self._dropping -= turn.policy is Overflow.DROP_OLDEST
         if not self._line:
             self._monitor.sleepers.remove(self)
             self._set_straight()
+        elif self._monitor.alarm is not None:
+            self.wake()  # of an alarm that has changed, only the first was told
 
-    def _check_droppable(self, terms: Terms) -> None:
-        if not self._ledger.could_have_room(terms.size):
+    def _check_droppable(self, turn: _Turn[T]) -> None:
+        if not self._ledger.could_have_room(turn.size):
             raise BufferFull(f"the buffer is full of leased messages, which are never dropped ({self._ledger.open})")
 
     def _set_straight(self) -> None:
         self._ledger.straight = self._ledger.max_size if self._plain and not self._line and not self.closed else 0
 
-    def _terms(self, message: T, ttl: float | EllipsisType | None) -> Terms:
+    def _turn(self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType) -> _Turn[T]:
         """What is agreed for a message; raises before anything has changed. Calls user code, so without the lock."""
+        turn: _Turn[T] = _Turn()
+        turn.message = message
+        turn.policy = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
         if isinstance(ttl, EllipsisType):
-            ttl = self._ttl
+            turn.ttl = self._ttl
         else:
             check_seconds("ttl", ttl, none=True)
-        key: Hashable = None
+            turn.ttl = ttl
+        turn.key = None
         if self._key is not None:
-            key = self._key(message)
+            turn.key = self._key(message)
             try:
-                hash(key)
+                hash(turn.key)
             except TypeError:
-                raise TypeError(f"key must return something hashable, not {type(key).__name__}") from None
-        size = 0
+                raise TypeError(f"key must return something hashable, not {type(turn.key).__name__}") from None
+        turn.size = 0
         if self._ledger.max_bytes is not None:
-            size = self._size_of(message)
+            turn.size = size = self._size_of(message)
             if isinstance(size, bool) or not isinstance(size, int):
                 raise TypeError(f"size_of must return an int of at least 0, not {type(size).__name__}")
             if size < 0:
                 raise ValueError(f"size_of must return an int of at least 0, not {size}")
             if size > self._ledger.max_bytes:
                 raise MessageTooLarge(size, self._ledger.max_bytes)
-        return Terms(key, size, None if ttl is None else self._ledger.clock() + ttl)
+        return turn
+
+    def _terms(self, turn: _Turn[T]) -> Terms:
+        """The terms of a message that is accepted now: its age counts from here. The lock is held."""
+        if turn.ttl is None and turn.key is None and not turn.size:
+            return NO_TERMS
+        return Terms(turn.key, turn.size, None if turn.ttl is None else self._ledger.clock() + turn.ttl)
 
 
 def positive_int(name: str, value: int) -> int:

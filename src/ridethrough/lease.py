@@ -108,7 +108,7 @@ class BufferLease(Generic[T]):
 
     def end(self) -> list[Delivery[T]]:
         """End; returns what is still open, which is in no place now. Once more gives nothing."""
-        left = list(self.left())
+        left = list(self.left()) if self.unsettled else []
         self.over = True
         self.unsettled = self.size = 0
         return left

@@ -161,18 +161,14 @@ class Ledger(Generic[T]):
         """End all that is queued DRAINED; returns the messages in order."""
         messages: list[T] = []
         waiting = self._waiting
-        if self._queue.simple:
-            drained = list(waiting)
-            waiting.clear()
-        else:
-            drained = self._queue.take_all()
-        for delivery in drained:
+        for delivery in waiting if self._queue.simple else self._queue.take_all():
             delivery.outcome = _DRAINED
             messages.append(delivery.message)
             if delivery._waiters is not None:
                 self.ended_now.append(delivery)
             if delivery._terms is not NO_TERMS:
                 self.size -= delivery._terms.size
+        waiting.clear()
         self.open -= len(messages)
         self._ended[_DRAINED] += len(messages)
         self._ages.forget_ended(self.open)
@@ -203,10 +199,11 @@ class Ledger(Generic[T]):
         left = lease.end()
         if self.lease is lease:
             self.lease = None
-        too_old = [delivery for delivery in left if self._is_too_old(delivery)]
-        for delivery in too_old:
-            self.end(delivery, _EXPIRED, _TOO_OLD)
-        self._queue.give_back([delivery for delivery in left if delivery.outcome is None])
+        if left:
+            too_old = [delivery for delivery in left if self._is_too_old(delivery)]
+            for delivery in too_old:
+                self.end(delivery, _EXPIRED, _TOO_OLD)
+            self._queue.give_back([delivery for delivery in left if delivery.outcome is None])
         self._ages.forget_ended(self.open)
 
     def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T]) -> bool:

@@ -96,6 +96,8 @@ class MessageQueue(Generic[T]):
         """Take out up to ``limit`` messages from the head that no pause holds up."""
         main = self.main
         if self.simple:
+            if limit == 1 and main:
+                return [main.popleft()]
             return [main.popleft() for _ in range(min(limit, len(main)))]
         now = self.clock()
         taken: list[Delivery[T]] = []

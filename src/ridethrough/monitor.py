@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from threading import Lock, get_ident
+from traceback import walk_tb
 from typing import Any, Generic, Protocol, TypeVar
 
 from ._loop import EventLoop, Unbound, find_event_loop
 from .delivery import UNDELIVERED, Delivery
 from .ledger import Ledger
+from .logs import get_logger
 
 T = TypeVar("T")
 
-logger = logging.getLogger("ridethrough.buffer")
+logger = get_logger("buffer")
 
 
 class Sleeper(Protocol):
@@ -45,6 +46,7 @@ class Monitor(Generic[T]):
         loop: the event loop that this belongs to, once somebody has used it there.
         alarm: when a message next becomes too old, on the loop's clock; None: none will. All sleep until then at most.
         takers: waiters of those who sleep until something can be leased.
+        pause_ends: when these wake up by themselves, as a pause is over then; None: they do not.
         sleepers: those who sleep for something else.
         closed: whether nothing can be leased ever again.
     """
@@ -54,6 +56,7 @@ class Monitor(Generic[T]):
         self.loop: EventLoop = Unbound()
         self.alarm: float | None = None
         self.takers: list[Any] = []
+        self.pause_ends: float | None = None
         self.sleepers: list[Sleeper] = []
         self.closed = False
         self._ledger = ledger
@@ -64,8 +67,10 @@ class Monitor(Generic[T]):
         self.expire()
 
     def __exit__(self, *exc: object) -> None:
-        self.wake()
-        self.lock.release()
+        try:
+            self.wake()
+        finally:
+            self.lock.release()
         if self._ledger.ended_now:
             self.report()
 
@@ -81,12 +86,12 @@ class Monitor(Generic[T]):
         with self.lock:
             if self.loop.identity is None:
                 self._ledger.set_clock(loop.time)
-                self.loop = loop
                 self.alarm = self._ledger.next_expiry()
             elif self.loop.identity is not loop.identity:
                 raise RuntimeError(
                     "this buffer belongs to another event loop: make one buffer for each, or use put_from_thread"
                 )
+            self.loop = loop  # asyncio's may have run in another thread before
 
     def expire(self) -> None:
         """End what is too old. The lock is held."""
@@ -95,11 +100,12 @@ class Monitor(Generic[T]):
             self.alarm = self._ledger.next_expiry()
 
     def wake(self) -> None:
-        """Wake who is due, and everybody if a message will be too old sooner than they know. The lock is held."""
-        alarm = self._ledger.next_expiry()
-        sooner = alarm is not None and (self.alarm is None or alarm < self.alarm)
+        """Wake who is due, and who would sleep for longer than it should by now. The lock is held."""
+        ledger = self._ledger
+        alarm = ledger.next_expiry()
+        sooner = _is_sooner(alarm, self.alarm)
         self.alarm = alarm
-        if self.takers and (self.closed or self._ledger.has_ready()):
+        if self.takers and (self.closed or ledger.has_ready() or _is_sooner(ledger.next_ready(), self.pause_ends)):
             self.loop.wake(*self.takers)
             self.takers.clear()
         for sleeper in self.sleepers:
@@ -159,8 +165,8 @@ class Monitor(Generic[T]):
                 waiter = self.loop.waiter()
                 delivery._waiters = [*(delivery._waiters or ()), waiter]
                 expires_at = delivery._terms.expires_at
-                if expires_at is not None and expires_at <= self.loop.time():
-                    expires_at = None  # it is leased; it ends when the lease does
+                if expires_at is not None and expires_at <= self.loop.time() and self._ledger.is_leased(delivery):
+                    expires_at = None  # it ends when the lease does
             try:
                 await self.loop.sleep(waiter, expires_at)
             finally:
@@ -182,14 +188,16 @@ class _TaskSleeper:
         self._loop.wake(self.waiter)
 
 
+def _is_sooner(time: float | None, known: float | None) -> bool:
+    return time is not None and (known is None or time < known)
+
+
 def _earliest(*times: float | None) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
 def _log_failure(delivery: Delivery[Any, Any], error: Exception) -> None:
     """Log what on_undelivered has raised, and where; not its text nor its frames, which could show the message."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    place = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}" if traceback else "an unknown place"
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    place = f"{frame.f_code.co_filename}:{line}"
     logger.error("on_undelivered raised %s at %s, of message %d", type(error).__name__, place, delivery.id)

@@ -1,0 +1,310 @@
+"""The buffer in memory against a plain list: order, capacity, conservation and wake-ups after every step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from types import EllipsisType
+from typing import Any, Literal, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ridethrough import AsyncMessageBuffer, BufferClosed, BufferFull, Delivery, Outcome, Overflow
+from ridethrough.delivery import UNDELIVERED
+from ridethrough.lease import BufferLease, LeasedEntry
+from tests.clocks import JumpingClockLoop
+
+from .plain_buffer import Message, PlainBuffer
+
+R = TypeVar("R")
+
+TEXTS = st.sampled_from([key * length for key in "abc" for length in (1, 2, 4)])
+POLICIES = st.sampled_from(Overflow)
+TTLS = st.sampled_from([None, 1, 2, 5])
+DEFAULT = st.just(...)
+WAITS = st.sampled_from([1, 2, 3, 10])
+SCOPES: st.SearchStrategy[Literal["key", "all"]] = st.sampled_from(["key", "all"])
+ANY = st.integers(0, 10**6)
+
+
+class BufferMachine(RuleBasedStateMachine):
+    """Does the same to both, and looks whether they agree.
+
+    The loop runs only within a step. Between steps whoever waits, waits in it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = JumpingClockLoop()
+        self.deliveries: dict[Message, Delivery[str]] = {}
+        self.putters: dict[Message, asyncio.Task[Delivery[str]]] = {}
+        self.taker: asyncio.Task[None] | None = None
+        self.flushes: list[tuple[asyncio.Task[None], list[Message]]] = []
+        self.lease: BufferLease[str] | None = None
+        self.entries: list[tuple[Message, LeasedEntry[str]]] = []  # of all leases so far
+        self.position: Message | None = None
+        self.reported: list[Delivery[str]] = []
+
+    @initialize(
+        max_size=st.integers(1, 4),
+        max_bytes=st.sampled_from([None, None, 4, 7]),
+        keyed=st.booleans(),
+        ttl=st.sampled_from([None, None, 5]),
+        policy=POLICIES,
+    )
+    def make(self, max_size: int, max_bytes: int | None, keyed: bool, ttl: float | None, policy: Overflow) -> None:
+        self.model = PlainBuffer(max_size, max_bytes or 10**9, self.loop.time())
+        self.keyed, self.ttl, self.policy = keyed, ttl, policy
+        key = (lambda text: text[0]) if keyed else None
+        self.buffer = AsyncMessageBuffer[str](
+            max_size, max_bytes=max_bytes, key=key, ttl=ttl, overflow=policy, on_undelivered=self.reported.append
+        )
+        self.run(self.buffer.drain())  # from here on it goes by the clock of this loop
+
+    def message(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> Message:
+        """A message as the model sees it: what is left open is as the buffer has it."""
+        return Message(
+            text,
+            text[0] if self.keyed else "all",
+            self.ttl if isinstance(ttl, EllipsisType) else ttl,
+            self.policy if isinstance(policy, EllipsisType) else policy,
+        )
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return self.loop.run_until_complete(coroutine)
+
+    # ---------------------------------------------------------------- in
+
+    @rule(text=TEXTS, ttl=DEFAULT | TTLS, policy=DEFAULT | POLICIES)
+    def put_nowait(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
+        message = self.message(text, ttl, policy)
+        expected = self.model.put(message, may_wait=False)
+        try:
+            self.deliveries[message] = self.buffer.put_nowait(text, ttl=ttl, overflow=policy)
+        except BufferFull:
+            assert expected == "full"
+        else:
+            assert expected == "in"
+
+    @rule(text=TEXTS, ttl=DEFAULT | TTLS, policy=DEFAULT | POLICIES)
+    def put(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
+        message = self.message(text, ttl, policy)
+        expected = self.model.put(message, may_wait=True)
+        task = self.loop.create_task(self.buffer.put(text, ttl=ttl, overflow=policy))
+        self.settle()
+        if expected == "waits":
+            self.putters[message] = task
+            return
+        assert task.done(), "it waits though it need not"
+        if expected == "full":
+            assert isinstance(task.exception(), BufferFull)
+        else:
+            self.deliveries[message] = task.result()
+
+    @precondition(lambda self: self.putters)
+    @rule(which=ANY)
+    def cancel_put(self, which: int) -> None:
+        message = list(self.putters)[which % len(self.putters)]
+        self.putters.pop(message).cancel()
+        self.model.line.remove(message)
+
+    @precondition(lambda self: self.deliveries)
+    @rule(which=ANY)
+    def cancel_delivery(self, which: int) -> None:
+        message = list(self.deliveries)[which % len(self.deliveries)]
+        expected = message.outcome is None and not message.leased
+        if expected:
+            message.outcome = Outcome.CANCELLED
+        assert self.deliveries[message].cancel() == expected
+
+    # ---------------------------------------------------------------- out
+
+    @rule()
+    def drain(self) -> None:
+        expected = self.model.drain()
+        assert self.run(self.buffer.drain()) == expected
+
+    @precondition(lambda self: self.lease is None)
+    @rule(limit=st.integers(1, 4))
+    def start_lease(self, limit: int) -> None:
+        lease = self.buffer.lease(limit)
+        task = self.loop.create_task(lease.__aenter__())
+        self.settle()
+        assert task.done() == bool(self.model.ready())
+        if task.done():
+            self.model.start_lease(limit)
+            self.lease, self.position = lease, None
+            self.iterator = iter(lease)
+        else:
+            task.cancel()
+
+    @precondition(lambda self: self.lease is not None)
+    @rule()
+    def next_entry(self) -> None:
+        expected = self.model.next_entry(self.position)
+        entry = next(self.iterator, None)
+        assert (None if entry is None else entry.delivery) == (expected and self.deliveries[expected])
+        if entry is not None and expected is not None:
+            self.position = expected
+            self.entries.append((expected, entry))
+        else:
+            self.end_lease()
+
+    @precondition(lambda self: self.entries)
+    @rule(which=ANY)
+    def begin(self, which: int) -> None:
+        message, entry = self.entries[-1 - which % min(2, len(self.entries))]
+        if message.leased and message.outcome is None and message.doubt_before is None and self.lease is entry._lease:
+            message.doubt_before, message.maybe_sent = message.maybe_sent, True
+            message.attempts += 1
+            entry.begin()
+
+    @precondition(lambda self: self.entries)
+    @rule(which=ANY, answer=st.sampled_from([Outcome.SENT, Outcome.REJECTED, Outcome.UNKNOWN]))
+    def answer(self, which: int, answer: Outcome) -> None:
+        message, entry = self.entries[-1 - which % len(self.entries)]
+        in_time = self.lease is entry._lease and message.outcome is None
+        if in_time:
+            self.model.settle(message, answer)
+        else:
+            self.model.late += 1
+        if answer is Outcome.SENT:
+            assert entry.ack() == in_time
+        else:
+            assert (entry.reject("no") if answer is Outcome.REJECTED else entry.unknown("perhaps")) == in_time
+
+    @precondition(lambda self: self.entries)
+    @rule(which=ANY, after=WAITS, scope=SCOPES)
+    def defer(self, which: int, after: float, scope: Literal["key", "all"]) -> None:
+        message, entry = self.entries[-1 - which % min(2, len(self.entries))]
+        in_time = self.lease is entry._lease and message.outcome is None
+        if in_time:
+            self.model.defer(message, after, scope)
+        else:
+            self.model.late += 1
+        assert entry.defer(after, scope) == in_time
+
+    @precondition(lambda self: self.lease is not None)
+    @rule()
+    def end_lease(self) -> None:
+        assert self.lease is not None
+        self.model.end_lease()
+        self.run(self.lease.__aexit__(None, None, None))
+        self.lease = None
+
+    # ---------------------------------------------------------------- waiting
+
+    @precondition(lambda self: self.taker is None)
+    @rule()
+    def wait_nonempty(self) -> None:
+        self.taker = self.loop.create_task(self.buffer.wait_nonempty())
+
+    @rule()
+    def flush(self) -> None:
+        self.flushes.append((self.loop.create_task(self.buffer.flush()), self.model.open()))
+
+    @rule(seconds=WAITS)
+    def sleep(self, seconds: int) -> None:
+        end = self.model.now + seconds
+        while (event := self.model.next_event()) <= end:
+            self.model.now = event
+            self.agree_on_who_waits(ask=False)
+        self.model.now = end
+        self.run(asyncio.sleep(end - self.loop.time()))
+        assert self.loop.time() == end
+
+    def settle(self) -> None:
+        """Let all run that can."""
+
+        async def turns() -> None:
+            for _ in range(30):
+                await asyncio.sleep(0)
+
+        self.run(turns())
+
+    # ---------------------------------------------------------------- looking
+
+    def agree_on_who_waits(self, *, ask: bool) -> None:
+        """What time and the last step have brought about, for who waits.
+
+        Args:
+            ask: whether the buffer is to be asked, or only the model as of a moment that the loop is yet to come to.
+        """
+        self.model.expire()
+        self.model.serve()
+        if self.taker is not None and self.model.ready():
+            self.taken = True
+        if ask:
+            taken = self.taken or bool(self.model.ready())
+            assert self.taker is None or self.taker.done() == taken, "wait_nonempty overslept, or returned for nothing"
+            if self.taker is not None and self.taker.done():
+                self.taker = None
+            self.taken = False
+
+    taken = False
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        self.settle()
+        self.agree_on_who_waits(ask=True)
+        for message, task in list(self.putters.items()):
+            assert task.done() == (message not in self.model.line), "a putter overslept, or overtook"
+            if message in self.model.refused:
+                assert isinstance(task.exception(), BufferFull)
+                del self.putters[message]
+            elif task.done():
+                self.deliveries[message] = task.result()
+                del self.putters[message]
+        for flush in list(self.flushes):
+            done = flush[0].done()
+            assert done == all(message.outcome for message in flush[1]), "flush overslept, or lied"
+            if done:
+                self.flushes.remove(flush)
+        self.agree_on_the_books()
+
+    def agree_on_the_books(self) -> None:
+        now, model, outcomes = self.buffer.statistics(), self.model, self.model.outcomes()
+        assert now.accepted == now.queued + now.leased + now.ended == len(model.messages)
+        assert (now.queued, now.leased) == (len(model.queued()), len(model.leased()))
+        assert now.queued + now.leased == len(self.buffer) <= model.max_size
+        assert now.size == (sum(message.size for message in model.open()) if model.max_bytes < 10**9 else 0)
+        assert (now.waiting_to_put, now.late) == (len(model.line), model.late)
+        assert {outcome: getattr(now, outcome) for outcome in Outcome} == {
+            outcome: outcomes[outcome] for outcome in Outcome
+        }
+        for message, delivery in self.deliveries.items():
+            assert (delivery.id, delivery.message, delivery.outcome) == (message.number, message.text, message.outcome)
+            assert (delivery.attempts, delivery.maybe_sent) == (message.attempts, message.maybe_sent)
+        undelivered = [delivery for delivery in self.deliveries.values() if delivery.outcome in UNDELIVERED]
+        assert Counter(self.reported) == Counter(undelivered)
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "model"):
+                self.close()
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.settle()
+            self.loop.close()
+
+    def close(self) -> None:
+        self.model.expire()
+        expected = self.model.close()
+        assert self.run(self.buffer.aclose()) == expected
+        self.settle()
+        for task in self.putters.values():
+            assert isinstance(task.exception(), BufferClosed)
+        self.putters.clear()
+        assert self.taker is None or isinstance(self.taker.exception(), BufferClosed)
+        assert all(task.done() for task, _ in self.flushes)
+        self.agree_on_the_books()
+
+
+TestBuffer = BufferMachine.TestCase
+TestBuffer.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
