@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _demo(options)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201

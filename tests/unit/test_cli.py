@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 
 import pytest
 
 from ridethrough.cli import main
+from ridethrough.demo import run_demo
 
 COMMAND = [sys.executable, "-W", "error", "-m", "ridethrough"]
 
@@ -44,12 +47,33 @@ def test_wrong_usage(arguments: list[str], problem: str, capsys: pytest.CaptureF
     assert "+15550100300" not in output.err
 
 
-def test_demo_prints_lines_and_an_account() -> None:
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, check=True, timeout=60)
-    assert not done.stderr
-    assert "The daemon is back." in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("160 messages accepted: ")
-    assert done.stdout.splitlines()[-1].endswith(" 0 lost, 1 duplicates, in order.")
+def test_demo_prints_lines_and_an_account(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    output = capsys.readouterr()
+    assert not output.err
+    assert "The daemon is back." in output.out
+    last = output.out.splitlines()[-1]
+    assert last.startswith("160 messages accepted: ")
+    assert last.endswith(" 0 lost, 1 duplicates, in order.")
+
+
+def test_demo_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("ridethrough.cli.run_demo", partial(run_demo, patience=0.05))
+    assert main(["demo", "--endpoint", "unix:/nowhere/at/all"]) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("ridethrough demo: no link to the daemon within 0.05 s: ")
+    assert not output.out.startswith("{")
+
+
+def test_demo_interrupted_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupting(io.StringIO):
+        def write(self, text: str) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Interrupting())
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_demo_prints_json_and_nothing_else() -> None:

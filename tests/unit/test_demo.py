@@ -8,7 +8,8 @@ from anyio.abc import SocketStream
 
 from ridethrough import AsyncMessageBuffer, Delivery
 from ridethrough.demo import Audit, DemoFailed, audit, run_demo
-from ridethrough.signal_cli import Target, TargetKind, TextMessage
+from ridethrough.signal_cli import Target, TargetKind, TextMessage, make_target
+from ridethrough.testing import FakeSignalDaemon
 from ridethrough.views import View
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +93,15 @@ async def test_demo_without_a_daemon_says_why() -> None:
             with pytest.raises(DemoFailed, match=r"no link to the daemon within 0\.1 s: .+"):
                 await run_demo(f"tcp://127.0.0.1:{port}", None, SELF, View(), patience=0.1)
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_demo_whose_messages_do_not_go_says_so() -> None:
+    async with FakeSignalDaemon() as daemon:
+        daemon.service_reachable = False
+        with pytest.raises(DemoFailed, match=r"\d+ messages had no outcome yet after 0\.4 s"):
+            person = make_target(to="11111111-1111-4111-8111-000000000001")
+            await run_demo(daemon.endpoint, None, person, View(), patience=0.1)
 
 
 async def hang_up(stream: SocketStream) -> None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import io
+import sys
+
+import pytest
 
 from ridethrough import AsyncMessageBuffer
 from ridethrough.views import LineView, LiveView, Status, View, make_view
+
+
+def test_live_view_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with pytest.raises(ImportError, match=r"pip install 'ridethrough\[cli\]'"):
+        make_view(Terminal())
 
 
 class Terminal(io.StringIO):
