@@ -79,7 +79,7 @@ class Intake(Generic[T]):
         self._plain = ledger.max_bytes is None and ttl is None and key is None
         self._line: deque[_Turn[T]] = deque()  # the first is woken, and served, and then the next
         self._dropping = 0  # how many of these may drop old messages
-        self.closed = 0
+        self.closed: int = 0
         self._set_straight()
 
     def __len__(self) -> int:

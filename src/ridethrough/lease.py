@@ -51,14 +51,14 @@ class BufferLease(Generic[T]):
     )  # fmt: skip
 
     def __init__(self, owner: LeaseOwner[T], limit: int) -> None:
-        self.limit = limit
-        self.unsettled = 0
+        self.limit: int = limit
+        self.unsettled: int = 0
         """How many of its messages have not ended."""
-        self.size = 0
+        self.size: int = 0
         """What these take of ``max_bytes``."""
-        self.restricted = False
+        self.restricted: bool = False
         """Whether some of these may have to be stepped over: for their age, or for one that was deferred."""
-        self.over = False
+        self.over: bool = False
         """Whether it has ended, so that nothing can be settled by it any more."""
         self._owner = owner
         self._entered = False

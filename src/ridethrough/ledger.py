@@ -33,15 +33,15 @@ class Ledger(Generic[T]):
     """
 
     def __init__(self, owner: DeliveryOwner, max_size: int, max_bytes: int | None, clock: Callable[[], float]) -> None:
-        self.clock = clock
+        self.clock: Callable[[], float] = clock
         self._owner = owner
-        self.max_size = max_size
-        self.max_bytes = max_bytes
-        self.open = 0
-        self.straight = 0
-        self.size = 0
-        self.accepted = 0
-        self.late = 0
+        self.max_size: int = max_size
+        self.max_bytes: int | None = max_bytes
+        self.open: int = 0
+        self.straight: int = 0
+        self.size: int = 0
+        self.accepted: int = 0
+        self.late: int = 0
         self.lease: BufferLease[T] | None = None
         self.ended_now: list[Delivery[T]] = []
         self._ended = dict.fromkeys(Outcome, 0)

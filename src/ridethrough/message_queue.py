@@ -72,7 +72,7 @@ class MessageQueue(Generic[T]):
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
+        self.clock: Callable[[], float] = clock
         self.main: deque[Delivery[T]] = deque()
         self._lanes: dict[Hashable, _Lane[T]] = {}
         self._paused: _Line[T] = _Line()
@@ -80,7 +80,7 @@ class MessageQueue(Generic[T]):
         self._ends: list[tuple[float, int, _Lane[T]]] = []  # of pauses, those that have been lengthened as well
         self._paused_until = _NEVER
         self._dead = 0
-        self.simple = True
+        self.simple: bool = True
 
     def append(self, delivery: Delivery[T]) -> None:
         """Add a message at the tail; its id must be the highest so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import Logger
 from threading import Lock, get_ident
 from traceback import walk_tb
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,7 +15,7 @@ from .logs import get_logger
 
 T = TypeVar("T")
 
-logger = get_logger("buffer")
+logger: Logger = get_logger("buffer")
 
 
 class Sleeper(Protocol):
@@ -52,13 +53,13 @@ class Monitor(Generic[T]):
     """
 
     def __init__(self, ledger: Ledger[T], on_undelivered: Callable[[Delivery[T]], object] | None) -> None:
-        self.lock = Lock()
+        self.lock: Lock = Lock()
         self.loop: EventLoop = Unbound()
         self.alarm: float | None = None
         self.takers: list[Any] = []
         self.pause_ends: float | None = None
         self.sleepers: list[Sleeper] = []
-        self.closed = False
+        self.closed: bool = False
         self._ledger = ledger
         self._on_undelivered = on_undelivered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from logging import Logger
 from typing import Any, Generic, TypeVar
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead, create_task_group
@@ -15,7 +16,7 @@ from .logs import get_logger
 
 T = TypeVar("T")
 
-logger = get_logger("supervisor")
+logger: Logger = get_logger("supervisor")
 
 LINK_ERRORS = (
     LinkLost, RetryLater, AuthenticationFailed,
@@ -75,7 +76,7 @@ class Sender(Generic[T]):
         self._under_way: Delivery[T] | None = None  # its send has begun and has not come to an end
         self._link_closed = False
         self._leasing = False
-        self.carried = False
+        self.carried: bool = False
 
     async def serve(self, link: Link[T, Any]) -> Exception | None:
         """Send over a link until it is gone.

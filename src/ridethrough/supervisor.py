@@ -31,7 +31,7 @@ from .state import RUNNING, ConnectionEvent, ConnectionState, Transition, next_s
 
 T = TypeVar("T")
 
-logger = get_logger("supervisor")
+logger: logging.Logger = get_logger("supervisor")
 
 
 class ReconnectSupervisor(Generic[T]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import Logger
 from types import EllipsisType, TracebackType
 from typing import Self, cast
 
@@ -21,7 +22,7 @@ from .endpoints import parse_endpoint
 from .link import SignalLink
 from .messages import Target, TextMessage, check_account, make_target
 
-logger = get_logger("signal_cli")
+logger: Logger = get_logger("signal_cli")
 
 
 def target_of(message: TextMessage) -> Target:
@@ -89,7 +90,7 @@ class SignalClient:
             raise TypeError(f"buffer must be an AsyncMessageBuffer or None, not {type(buffer).__name__}")
         judge = Judge(backoff)
         self.buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(key=target_of) if buffer is None else buffer
-        self.supervisor = ReconnectSupervisor(
+        self.supervisor: ReconnectSupervisor[TextMessage] = ReconnectSupervisor(
             lambda: SignalLink(where, account, judge, response_timeout),
             self.buffer,
             backoff=backoff,

@@ -33,7 +33,9 @@ class RequestFailed(Exception):
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(code)
-        self.code, self.message, self.data = code, message, data
+        self.code: int = code
+        self.message: str = message
+        self.data: Any = data
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class FakeSignal:
     """Accounts, and a service that they send through; the attributes are those of :class:`FakeSignalDaemon`."""
 
     def __init__(self, accounts: Iterable[str]) -> None:
-        self.accounts = list(accounts)
+        self.accounts: list[str] = list(accounts)
         self.groups: dict[str, tuple[str, ...]] = {}
         self.per_recipient: dict[str, Failure] = {}
         self.service_reachable = True
