@@ -10,7 +10,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "daemon"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulation", "planted", "daemon"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -72,6 +72,21 @@ def daemon(session: nox.Session) -> None:
     """Against the real signal-cli, which it fetches, sending for real to a service of the tests' own."""
     _install_daemon(session)
     session.run("pytest", "tests/daemon", *session.posargs)
+
+
+@nox.session(python="3.11")
+def simulation(session: nox.Session) -> None:
+    """Every order of small cases, the seeds that have found something, and schedules from new seeds (-- --seeds N)."""
+    session.install(".", *group("test"))
+    session.run("pytest", "tests/simulation")
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session(python="3.11")
+def planted(session: nox.Session) -> None:
+    """Bugs planted on purpose, each of which its test must catch."""
+    session.install(".[cli]", *group("test"))
+    session.run("python", "-m", "tests.planted")
 
 
 @nox.session(python="3.11", default=False)

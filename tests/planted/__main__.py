@@ -1,0 +1,65 @@
+"""``python -m tests.planted``: plant each bug in a copy of the package, and see that its test catches it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .bugs import BUGS, Bug
+
+ROOT = Path(__file__).parents[2]
+PASSED, FAILED = 0, 1  # of pytest's exit statuses
+
+
+def run(source: Path, *tests: str) -> int:
+    """Run tests against the package in that folder; returns pytest's exit status. One that hangs has failed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return FAILED
+
+
+def plant(bug: Bug) -> str:
+    """Plant a bug and run its test; returns what is wrong: nothing, if it was caught."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "src/ridethrough", Path(folder, "ridethrough"), ignore=shutil.ignore_patterns("*.pyc"))
+        file = Path(folder, "ridethrough", bug.file)
+        text = file.read_text()
+        if text.count(bug.right) != 1:
+            return f"what it replaces stands {text.count(bug.right)} times in {bug.file}"
+        file.write_text(text.replace(bug.right, bug.wrong))
+        status = run(Path(folder), bug.test)
+    return {FAILED: "", PASSED: f"SURVIVED {bug.test}"}.get(status, f"pytest ended with status {status}")
+
+
+def main() -> int:
+    """The command."""
+    if run(ROOT / "src", *{bug.test for bug in BUGS}) != PASSED:
+        print("the tests fail without any bug: mend that first")
+        return 1
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        problems = list(pool.map(plant, BUGS))
+    for bug, problem in zip(BUGS, problems, strict=True):
+        print(f"{problem or 'caught'}: {bug.name}")
+    caught = problems.count("")
+    print(f"planted: {caught} passed, {len(BUGS) - caught} failed")
+    return 0 if caught == len(BUGS) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""One schedule, from its seed."""
+
+from __future__ import annotations
+
+from random import Random
+
+from .loop import SimulationLoop, Stuck, run
+from .oracle import Oracle, Violation
+from .scenario import Scenario
+from .signal_scenario import SignalScenario
+
+
+def play(seed: int, story: list[str] | None = None) -> None:
+    """Play the schedule of that seed.
+
+    Args:
+        seed: where everything comes from.
+        story: gets a line for each thing that happens.
+
+    Raises:
+        Violation: a promise was broken.
+    """
+    random = Random(seed)
+    oracle = Oracle(lambda: loop.time(), story)
+    loop = SimulationLoop(
+        lambda count: int(random.random() * count),
+        early=lambda: random.random() < 0.5,
+        after_step=oracle.after_step,
+        at_rest=oracle.at_rest,
+    )
+    scenario = random.choice((Scenario, Scenario, SignalScenario))(random, oracle)
+    try:
+        run(scenario.play, loop)
+    except Stuck:
+        raise Violation("promise 11: everybody sleeps, and nothing will wake them") from None
+    oracle.in_the_end()
