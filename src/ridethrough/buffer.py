@@ -153,6 +153,10 @@ class AsyncMessageBuffer(MessageBuffer[T]):
 
         It does not overtake: while others wait for room, it raises BufferFull, too.
         """
+        if ttl is ... and overflow is ...:
+            delivery = self._put_straight(message)
+            if delivery is not None:
+                return delivery
         return self._intake.put_nowait(message, ttl, overflow)
 
     def put_from_thread(
@@ -163,7 +167,23 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         Raises:
             RuntimeError: called in the event loop's own thread with ``overflow="wait"``: it could wait for ever.
         """
+        if ttl is ... and overflow is ... and get_ident() != self._monitor.loop.thread:
+            delivery = self._put_straight(message)
+            if delivery is not None:
+                return delivery
         return self._intake.put_from_thread(message, ttl, overflow)
+
+    def _put_straight(self, message: T) -> Delivery[T] | None:
+        """Accept a message with which there is nothing else to consider, as most are; None: there is something."""
+        ledger, monitor = self._ledger, self._monitor
+        with monitor.lock:
+            if ledger.open >= ledger.straight or monitor.alarm is not None:
+                return None
+            delivery = ledger.accept(message, NO_TERMS)
+            if monitor.takers and ledger.lease is None:
+                monitor.loop.wake(*monitor.takers)
+                monitor.takers.clear()
+            return delivery
 
     # ---------------------------------------------------------------- out
 
