@@ -123,6 +123,18 @@ class OrderSuite(BufferSuite):
             assert [delivery.outcome for delivery in deliveries] == [Outcome.DROPPED, Outcome.DROPPED, None]
             assert await buffer.drain() == ["c", "d", "e"]
 
+    async def test_dropping_put_makes_room_for_who_waited_before_it_once_a_lease_ends(self) -> None:
+        async with self.open(max_bytes=10) as buffer, create_task_group() as tasks:
+            await put_all(buffer, ["12345", "6789"])
+            async with buffer.lease():
+                large = await start(tasks, partial(buffer.put, "abcdef", overflow="wait"))
+                dropping = await start(tasks, partial(buffer.put, "xyz"))
+                assert (large.state, dropping.state) == ("running", "running")
+            await wait_all_tasks_blocked()
+            check(buffer, max_bytes=10)
+            assert (large.state, dropping.state) == ("returned", "returned")
+            assert await buffer.drain() == ["abcdef", "xyz"]
+
     @pytest.mark.parametrize("end", ["in", "cancelled"])
     async def test_dropping_put_that_waits_no_more_makes_no_room(self, end: str) -> None:
         async with self.open(max_bytes=4, overflow="wait") as buffer, create_task_group() as tasks:

@@ -251,6 +251,16 @@ class TtlInTimeSuite(BufferSuite):
             await buffer.flush()
             assert 7 <= current_time() - began < 8
 
+    async def test_flush_is_done_when_the_lease_of_a_message_that_grew_old_ends(self) -> None:
+        async with self.open() as buffer, create_task_group() as tasks:
+            await buffer.put("a", ttl=5)
+            async with buffer.lease():
+                call = await start(tasks, buffer.flush)
+                await sleep(6)
+                assert call.state == "running"
+            await wait_all_tasks_blocked()
+            assert call.state == "returned"
+
     async def test_aclose_is_done_when_the_last_message_expires(self) -> None:
         async with self.open() as buffer:
             began = current_time()

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from types import EllipsisType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,13 +21,18 @@ from .plain_buffer import Message, PlainBuffer
 
 R = TypeVar("R")
 
-TEXTS = st.sampled_from([key * length for key in "abc" for length in (1, 2, 4)])
+TEXTS = st.lists(st.sampled_from([key * length for key in "abc" for length in (1, 2, 4)]), min_size=1, max_size=3)
 POLICIES = st.sampled_from(Overflow)
-TTLS = st.sampled_from([None, 1, 2, 5])
-DEFAULT = st.just(...)
+TTLS = st.sampled_from([None, None, 1, 2, 5])
 WAITS = st.sampled_from([1, 2, 3, 10])
-SCOPES: st.SearchStrategy[Literal["key", "all"]] = st.sampled_from(["key", "all"])
+ANSWERS = st.sampled_from(["ack", "ack", "reject", "unknown", "defer key", "defer all", "nothing"])
+STEPS = st.lists(st.tuples(st.booleans(), ANSWERS, WAITS), min_size=1, max_size=3)
+OPTIONS: st.SearchStrategy[tuple[int | None, bool, float | None]] = st.sampled_from(  # max_bytes, whether keyed, ttl
+    [(None, False, None), (None, False, 2), (None, True, None), (None, True, 5), (4, False, None), (7, True, 2)]
+)
 ANY = st.integers(0, 10**6)
+
+OUTCOMES = {"ack": Outcome.SENT, "reject": Outcome.REJECTED, "unknown": Outcome.UNKNOWN}
 
 
 class BufferMachine(RuleBasedStateMachine):
@@ -49,13 +54,12 @@ class BufferMachine(RuleBasedStateMachine):
         self.reported: list[Delivery[str]] = []
 
     @initialize(
-        max_size=st.integers(1, 4),
-        max_bytes=st.sampled_from([None, None, 4, 7]),
-        keyed=st.booleans(),
-        ttl=st.sampled_from([None, None, 5]),
+        max_size=st.integers(1, 8),
+        options=OPTIONS,
         policy=POLICIES,
     )
-    def make(self, max_size: int, max_bytes: int | None, keyed: bool, ttl: float | None, policy: Overflow) -> None:
+    def make(self, max_size: int, options: tuple[int | None, bool, float | None], policy: Overflow) -> None:
+        max_bytes, keyed, ttl = options
         self.model = PlainBuffer(max_size, max_bytes or 10**9, self.loop.time())
         self.keyed, self.ttl, self.policy = keyed, ttl, policy
         key = (lambda text: text[0]) if keyed else None
@@ -78,31 +82,42 @@ class BufferMachine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- in
 
-    @rule(text=TEXTS, ttl=DEFAULT | TTLS, policy=DEFAULT | POLICIES)
-    def put_nowait(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
-        message = self.message(text, ttl, policy)
-        expected = self.model.put(message, may_wait=False)
-        try:
-            self.deliveries[message] = self.buffer.put_nowait(text, ttl=ttl, overflow=policy)
-        except BufferFull:
-            assert expected == "full"
-        else:
-            assert expected == "in"
+    @rule(texts=TEXTS)
+    def put_plainly(self, texts: list[str]) -> None:
+        for text in texts:
+            self.put_one(text, ..., ...)
 
-    @rule(text=TEXTS, ttl=DEFAULT | TTLS, policy=DEFAULT | POLICIES)
-    def put(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
+    @rule(texts=TEXTS, ttl=TTLS, policy=POLICIES)
+    def put(self, texts: list[str], ttl: float | None, policy: Overflow) -> None:
+        for text in texts:
+            self.put_one(text, ttl, policy)
+
+    def put_one(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
         message = self.message(text, ttl, policy)
         expected = self.model.put(message, may_wait=True)
         task = self.loop.create_task(self.buffer.put(text, ttl=ttl, overflow=policy))
         self.settle()
         if expected == "waits":
             self.putters[message] = task
+            self.agree_on_who_waits(ask=False)
             return
         assert task.done(), "it waits though it need not"
         if expected == "full":
             assert isinstance(task.exception(), BufferFull)
         else:
             self.deliveries[message] = task.result()
+
+    @rule(texts=TEXTS, ttl=TTLS, policy=POLICIES)
+    def put_nowait(self, texts: list[str], ttl: float | None, policy: Overflow) -> None:
+        for text in texts:
+            message = self.message(text, ttl, policy)
+            expected = self.model.put(message, may_wait=False)
+            try:
+                self.deliveries[message] = self.buffer.put_nowait(text, ttl=ttl, overflow=policy)
+            except BufferFull:
+                assert expected == "full"
+            else:
+                assert expected == "in"
 
     @precondition(lambda self: self.putters)
     @rule(which=ANY)
@@ -142,50 +157,44 @@ class BufferMachine(RuleBasedStateMachine):
             task.cancel()
 
     @precondition(lambda self: self.lease is not None)
-    @rule()
-    def next_entry(self) -> None:
-        expected = self.model.next_entry(self.position)
-        entry = next(self.iterator, None)
-        assert (None if entry is None else entry.delivery) == (expected and self.deliveries[expected])
-        if entry is not None and expected is not None:
+    @rule(steps=STEPS)
+    def use_lease(self, steps: list[tuple[bool, str, int]]) -> None:
+        for begins, answer, after in steps:
+            expected = self.model.next_entry(self.position)
+            entry = next(self.iterator, None)
+            assert (None if entry is None else entry.delivery) == (expected and self.deliveries[expected])
+            if entry is None or expected is None:
+                self.end_lease()
+                return
             self.position = expected
             self.entries.append((expected, entry))
-        else:
-            self.end_lease()
+            if begins:
+                expected.doubt_before, expected.maybe_sent = expected.maybe_sent, True
+                expected.attempts += 1
+                entry.begin()
+            self.answer(expected, entry, answer, after)
 
     @precondition(lambda self: self.entries)
-    @rule(which=ANY)
-    def begin(self, which: int) -> None:
-        message, entry = self.entries[-1 - which % min(2, len(self.entries))]
-        if message.leased and message.outcome is None and message.doubt_before is None and self.lease is entry._lease:
-            message.doubt_before, message.maybe_sent = message.maybe_sent, True
-            message.attempts += 1
-            entry.begin()
+    @rule(which=ANY, answer=ANSWERS, after=WAITS)
+    def answer_once_more(self, which: int, answer: str, after: int) -> None:
+        self.answer(*self.entries[-1 - which % len(self.entries)], answer, after)
 
-    @precondition(lambda self: self.entries)
-    @rule(which=ANY, answer=st.sampled_from([Outcome.SENT, Outcome.REJECTED, Outcome.UNKNOWN]))
-    def answer(self, which: int, answer: Outcome) -> None:
-        message, entry = self.entries[-1 - which % len(self.entries)]
+    def answer(self, message: Message, entry: LeasedEntry[str], answer: str, after: int) -> None:
+        if answer == "nothing":
+            return
         in_time = self.lease is entry._lease and message.outcome is None
-        if in_time:
-            self.model.settle(message, answer)
-        else:
+        if not in_time:
             self.model.late += 1
-        if answer is Outcome.SENT:
+        elif answer.startswith("defer"):
+            self.model.defer(message, after, answer.removeprefix("defer "))
+        else:
+            self.model.settle(message, OUTCOMES[answer])
+        if answer == "ack":
             assert entry.ack() == in_time
+        elif answer in OUTCOMES:
+            assert getattr(entry, answer)("no") == in_time
         else:
-            assert (entry.reject("no") if answer is Outcome.REJECTED else entry.unknown("perhaps")) == in_time
-
-    @precondition(lambda self: self.entries)
-    @rule(which=ANY, after=WAITS, scope=SCOPES)
-    def defer(self, which: int, after: float, scope: Literal["key", "all"]) -> None:
-        message, entry = self.entries[-1 - which % min(2, len(self.entries))]
-        in_time = self.lease is entry._lease and message.outcome is None
-        if in_time:
-            self.model.defer(message, after, scope)
-        else:
-            self.model.late += 1
-        assert entry.defer(after, scope) == in_time
+            assert entry.defer(after, "all" if answer == "defer all" else "key") == in_time
 
     @precondition(lambda self: self.lease is not None)
     @rule()
@@ -202,6 +211,7 @@ class BufferMachine(RuleBasedStateMachine):
     def wait_nonempty(self) -> None:
         self.taker = self.loop.create_task(self.buffer.wait_nonempty())
 
+    @precondition(lambda self: len(self.flushes) < 3)
     @rule()
     def flush(self) -> None:
         self.flushes.append((self.loop.create_task(self.buffer.flush()), self.model.open()))
@@ -220,7 +230,7 @@ class BufferMachine(RuleBasedStateMachine):
         """Let all run that can."""
 
         async def turns() -> None:
-            for _ in range(30):
+            for _ in range(10 + 3 * len(self.putters)):  # these are served one after the other
                 await asyncio.sleep(0)
 
         self.run(turns())

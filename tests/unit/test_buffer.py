@@ -210,11 +210,12 @@ async def test_repr_tells_state_and_counts() -> None:
 
 
 def test_forgotten_buffer_with_messages_warns() -> None:
-    buffer = AsyncMessageBuffer[str](5)
-    buffer.put_nowait(SECRET)
-    del buffer
-    with pytest.warns(ResourceWarning, match="open, 1 of 5 messages> was forgotten with messages in it") as caught:
+    def forget() -> None:
+        AsyncMessageBuffer[str](5).put_nowait(SECRET)
         gc.collect()
+
+    with pytest.warns(ResourceWarning, match="open, 1 of 5 messages> was forgotten with messages in it") as caught:
+        forget()
     assert SECRET not in str(caught[0].message)
 
 

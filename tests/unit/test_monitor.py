@@ -76,6 +76,7 @@ async def test_nobody_is_remembered_who_sleeps_no_more() -> None:
     async with buffer.lease() as lease:
         next(iter(lease)).defer(10)
     await buffer.wait_nonempty()  # until the pause is over
+    assert buffer._monitor.takers == []
 
     async def wait() -> None:
         await delivery
