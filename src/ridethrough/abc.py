@@ -147,11 +147,15 @@ class Link(Protocol[T_contra, R_co]):
             LinkLost, OSError, EOFError: the link is gone; the message stays, in doubt unless ``LinkLost.unsent``.
             RetryLater: not now; the message stays, and its key or everything pauses.
             Rejected: never; the message ends.
+            AuthenticationFailed: these credentials are refused; the message stays, in doubt, and the supervisor ends.
 
         It must not outlive the link: once ``wait_closed`` has returned, it settles or raises.
 
-        **Cancellation** leaves the message in doubt.
+        **Cancellation**, by the supervisor or by a task group of the link's own, leaves the message in doubt.
         """
 
     async def wait_closed(self) -> None:
-        """Return once the link is gone, so that a new one can be made before there is a message to send."""
+        """Return, or raise what became of it, once the link is gone: so it is made anew before a message comes.
+
+        **Cancellation** changes nothing.
+        """

@@ -172,7 +172,7 @@ class Intake(Generic[T]):
             if turn.policy is Overflow.DROP_NEWEST:
                 return ledger.drop_newest(message, self._terms(turn))
             if turn.policy is Overflow.REJECT:
-                raise BufferFull(f"the buffer is full: {ledger.open} of {ledger.max_size} messages")
+                raise BufferFull(f"the buffer is full: {ledger.fullness()}")
             if turn.policy is Overflow.DROP_OLDEST:
                 self._check_droppable(turn)
                 if not self._line:
@@ -221,7 +221,7 @@ class Intake(Generic[T]):
 
     def _check_droppable(self, turn: _Turn[T]) -> None:
         if not self._ledger.could_have_room(turn.size):
-            raise BufferFull(f"the buffer is full of leased messages, which are never dropped ({self._ledger.open})")
+            raise BufferFull(f"the buffer is full of what is leased and never dropped: {self._ledger.fullness()}")
 
     def _set_straight(self) -> None:
         self._ledger.straight = self._ledger.max_size if self._plain and not self._line and not self.closed else 0

@@ -37,7 +37,7 @@ MAX_LINE = 32 * 2**20
 can write; without a limit a flooding daemon took 301 MB of a client in seconds."""
 
 # What signal-cli's JSON parser takes (Jackson's StreamReadConstraints; measured on 0.13.19). Over any of them it
-# closes the connection, and with it every request in flight. Java counts in UTF-16 units.
+# reads no further, answers what it had read before, and closes the connection. Java counts in UTF-16 units.
 MAX_STRING = 20_000_000
 """The longest string in a request, in UTF-16 units."""
 MAX_NAME = 50_000

@@ -55,6 +55,11 @@ class Ledger(Generic[T]):
         """Whether a message of that size fits in now."""
         return self.open < self.max_size and (self.max_bytes is None or self.size + size <= self.max_bytes)
 
+    def fullness(self) -> str:
+        """What it holds, and how much that may be, in words."""
+        size = "" if self.max_bytes is None else f", {self.size} of {self.max_bytes} bytes"
+        return f"{self.open} of {self.max_size} messages{size}"
+
     def could_have_room(self, size: int) -> bool:
         """Whether it would fit in if everything that is not leased were dropped."""
         lease = self.lease

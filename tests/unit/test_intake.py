@@ -185,3 +185,11 @@ async def test_books_stay_right_when_a_callback_stops_a_putter_in_its_turn(from_
         large.cancel("scope")  # now it is the turn of the other one, which drops "567"
     assert (buffer.statistics().waiting_to_put, buffer.statistics().dropped) == (0, 1)
     assert await buffer.drain() == ["1234", "89", "xyz"]
+
+
+async def test_buffer_full_tells_how_full_in_what() -> None:
+    buffer = AsyncMessageBuffer[str](3, max_bytes=4, overflow="reject")
+    await buffer.put("abc")
+    with pytest.raises(BufferFull, match=r"^the buffer is full: 1 of 3 messages, 3 of 4 bytes$"):
+        await buffer.put("de")
+    assert await buffer.drain() == ["abc"]

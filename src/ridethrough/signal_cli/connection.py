@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from anyio import (
     BrokenResourceError,
@@ -108,9 +108,10 @@ class Connection:
         finally:
             self._end(reason)
 
-    async def wait_closed(self) -> None:
-        """Return once the connection is gone. **Cancellation** changes nothing."""
+    async def wait_closed(self) -> NoReturn:
+        """Raise LinkLost, with what became of it, once the connection is gone. **Cancellation** changes nothing."""
         await self._closed.wait()
+        raise LinkLost(self._reason)
 
     async def _write(self, call: _Call, line: bytes) -> None:
         async with self._writing:

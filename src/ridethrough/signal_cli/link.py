@@ -82,7 +82,7 @@ class SignalLink:
         raise self._judge.failed(target, answer)
 
     async def wait_closed(self) -> None:
-        """Return once the connection is gone. **Cancellation** changes nothing."""
+        """Raise LinkLost, with what became of it, once the connection is gone. **Cancellation** changes nothing."""
         await self._connection.wait_closed()
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:

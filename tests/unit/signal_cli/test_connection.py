@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,7 +58,8 @@ async def check_lost(connection: Connection, reason: str, *, unsent: bool = Fals
 
 async def check_over(connection: Connection, reason: str) -> None:
     """The connection is gone, and nothing is sent over it any more."""
-    await connection.wait_closed()
+    with pytest.raises(LinkLost, match=f"^{re.escape(reason)}$"):
+        await connection.wait_closed()
     await check_lost(connection, reason, unsent=True)
 
 
@@ -265,7 +267,8 @@ async def test_reader_that_is_cancelled_ends_the_connection() -> None:
         with CancelScope() as scope:
             scope.cancel()
             await connection.read()
-        await connection.wait_closed()
+        with pytest.raises(LinkLost, match="the daemon has closed the connection"):
+            await connection.wait_closed()
         with pytest.raises(LinkLost):
             await ask(connection)
 
@@ -379,7 +382,8 @@ async def test_answer_before_nonsense_counts() -> None:
 
     async with connected(answer_and_talk) as connection:
         assert await ask(connection) == "done"
-        await connection.wait_closed()
+        with pytest.raises(LinkLost, match="does not speak JSON-RPC"):
+            await connection.wait_closed()
 
 
 async def test_flood_ends_the_connection() -> None:

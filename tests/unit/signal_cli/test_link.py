@@ -187,7 +187,8 @@ async def test_link_is_taken_down() -> None:
             pass
         with fail_after(PATIENCE):
             await gone.wait()
-            await link.wait_closed()
+            with pytest.raises(LinkLost):
+                await link.wait_closed()
     with pytest.raises(LinkLost) as caught:
         await link.send(HELLO)
     assert caught.value.unsent
@@ -205,7 +206,8 @@ async def test_link_whose_daemon_goes_is_closed() -> None:
         pass
 
     async with ready(go) as link:
-        await link.wait_closed()
+        with pytest.raises(LinkLost, match="the daemon has closed the connection"):
+            await link.wait_closed()
 
 
 # Sending
@@ -216,7 +218,8 @@ async def test_answer_that_never_comes_is_in_doubt() -> None:
         with pytest.raises(LinkLost, match=r"^no answer within 0.05 s$") as caught:
             await link.send(HELLO)
         assert not caught.value.unsent
-        await link.wait_closed()
+        with pytest.raises(LinkLost, match="no answer within"):
+            await link.wait_closed()
 
 
 async def test_message_that_no_connection_takes_is_rejected() -> None:
