@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from functools import partial
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from anyio import create_memory_object_stream
 
 from ridethrough import AsyncMessageBuffer
 
-from .pairs import Case, Figure, figure_of, ratio
+from .pairs import figure_of, ratio
+from .report import Line
 
 MESSAGES = tuple(f"message {number}" for number in range(100))
 BATCHES = 100
 HAND_OVERS = 1_000
-DROPS = 10_000
 MANY = 100_000
 BURSTS = 3
 
@@ -61,6 +62,23 @@ async def hand_over_by_drain() -> None:
             await back.drain()
 
 
+async def stream_by_drain() -> None:
+    """One way: a task that puts and gives way, and one that takes what is there."""
+    buffer = AsyncMessageBuffer[str](1)
+
+    async def take() -> None:
+        taken = 0
+        while taken < HAND_OVERS:
+            await buffer.wait_nonempty()
+            taken += len(await buffer.drain())
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(take())
+        for _ in range(HAND_OVERS):
+            await buffer.put("message")
+            await asyncio.sleep(0)
+
+
 async def hand_over_by_lease() -> None:
     there, back = AsyncMessageBuffer[str](1), AsyncMessageBuffer[str](1)
 
@@ -82,16 +100,18 @@ async def hand_over_by_lease() -> None:
                     entry.ack()
 
 
-async def drop(buffer: AsyncMessageBuffer[str]) -> None:
-    for _ in range(DROPS):
-        await buffer.put("message")
-
-
 # ---------------------------------------------------------------- samples: theirs
 
 
-async def put_and_get() -> None:
-    queue = asyncio.Queue[str](len(MESSAGES))
+class Queue(Protocol):
+    """A queue as asyncio has it."""
+
+    async def put(self, message: str, /) -> None: ...
+    async def get(self) -> str: ...
+
+
+async def put_and_get(queue_of: Callable[[int], Queue] = asyncio.Queue[str]) -> None:
+    queue = queue_of(len(MESSAGES))
     for _ in range(BATCHES):
         for message in MESSAGES:
             await queue.put(message)
@@ -109,8 +129,8 @@ async def send_and_receive() -> None:
                 await receive.receive()
 
 
-async def hand_over_by_queue() -> None:
-    there, back = asyncio.Queue[str](1), asyncio.Queue[str](1)
+async def hand_over_by_queue(queue_of: Callable[[int], Queue] = asyncio.Queue[str]) -> None:
+    there, back = queue_of(1), queue_of(1)
 
     async def answer() -> None:
         for _ in range(HAND_OVERS):
@@ -123,19 +143,21 @@ async def hand_over_by_queue() -> None:
             await back.get()
 
 
+async def stream_by_queue() -> None:
+    queue = asyncio.Queue[str](1)
+
+    async def take() -> None:
+        for _ in range(HAND_OVERS):
+            await queue.get()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(take())
+        for _ in range(HAND_OVERS):
+            await queue.put("message")
+            await asyncio.sleep(0)
+
+
 # ---------------------------------------------------------------- figures
-
-
-def full(size: int) -> AsyncMessageBuffer[str]:
-    buffer = AsyncMessageBuffer[str](size)
-    for _ in range(size):
-        buffer.put_nowait("message")
-    return buffer
-
-
-def drop_at_depth() -> Figure:
-    """A drop from a long queue against one from a short queue."""
-    return ratio(partial(drop, full(MANY)), partial(drop, full(len(MESSAGES))))
 
 
 async def burst() -> tuple[int, int]:
@@ -154,31 +176,17 @@ async def burst() -> tuple[int, int]:
     return taken, left
 
 
-def bytes_per_message() -> Figure:
+def measure() -> Iterator[Line]:
+    yield Line("put and drain / put and get of asyncio.Queue", ratio(put_and_drain, put_and_get), 1.4)
+    yield Line("put, lease(100), begin and ack / put and get of asyncio.Queue", ratio(put_and_lease, put_and_get), 2.5)
+    by_queue = hand_over_by_queue
+    yield Line("hand-over to a waiting task, drained / by asyncio.Queue", ratio(stream_by_drain, stream_by_queue), 1.3)
+    yield Line("the same, there and back, drained", ratio(hand_over_by_drain, by_queue))
+    yield Line("the same, there and back, leased and acked", ratio(hand_over_by_lease, by_queue))
+    by_stream = ratio(put_and_drain, send_and_receive)
+    yield Line("put and drain / send and receive of anyio's memory stream", by_stream, 0.12)
     bursts = [asyncio.run(burst()) for _ in range(BURSTS)]
-    return figure_of([taken / MANY for taken, _ in bursts])
-
-
-def share_left() -> Figure:
-    bursts = [asyncio.run(burst()) for _ in range(BURSTS)]
-    return figure_of([left / taken for taken, left in bursts])
-
-
-CASES = (
-    Case("put and drain / put and get of asyncio.Queue", partial(ratio, put_and_drain, put_and_get), 1.4),
-    Case(
-        "put, lease(100), begin and ack / put and get of asyncio.Queue", partial(ratio, put_and_lease, put_and_get), 2.5
-    ),
-    Case(
-        "hand-over to a task, drained / by asyncio.Queue", partial(ratio, hand_over_by_drain, hand_over_by_queue), 1.3
-    ),
-    Case("hand-over to a task, leased / by asyncio.Queue", partial(ratio, hand_over_by_lease, hand_over_by_queue), 1.3),
-    Case(
-        "put and drain / send and receive of anyio's memory stream",
-        partial(ratio, put_and_drain, send_and_receive),
-        0.12,
-    ),
-    Case("drop with 100,000 queued / drop with 100 queued", drop_at_depth, 1.3),
-    Case("memory for each of 100,000 messages, beside the message", bytes_per_message, 300, "bytes"),
-    Case("memory left after a burst of 100,000 / at its height", share_left, 0.01),
-)
+    per_message = figure_of([taken / MANY for taken, _ in bursts])
+    yield Line("memory for each of 100,000 messages, beside the message", per_message, 300, "bytes")
+    share_left = figure_of([left / taken for taken, left in bursts])
+    yield Line("memory left after a burst of 100,000 / at its height", share_left, 0.01)

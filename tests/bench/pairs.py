@@ -12,7 +12,7 @@ from typing import NamedTuple
 ROUNDS = 31
 
 Sample = Callable[[], Awaitable[None]]
-"""Does the work that is timed. It must not sleep: what counts is the thread's time on the processor."""
+"""Does the work that is timed. It must not sleep where the clock is the thread's time on the processor."""
 
 
 class Figure(NamedTuple):
@@ -23,17 +23,6 @@ class Figure(NamedTuple):
     high: float
 
 
-class Case(NamedTuple):
-    """A line of the table."""
-
-    name: str
-    measure: Callable[[], Figure]
-    bound: float
-    """The most that the median is meant to be."""
-    unit: str = ""
-    """Empty: it is a ratio."""
-
-
 def figure_of(values: Sequence[float]) -> Figure:
     """The figure that these values, at least two, come to."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -41,15 +30,17 @@ def figure_of(values: Sequence[float]) -> Figure:
 
 
 def ratio(ours: Sample, theirs: Sample, rounds: int = ROUNDS, clock: Callable[[], float] = time.thread_time) -> Figure:
+    """How many times as long ours takes as theirs, on asyncio: see :func:`ratio_here`."""
+    return asyncio.run(ratio_here(ours, theirs, rounds, clock))
+
+
+async def ratio_here(ours: Sample, theirs: Sample, rounds: int, clock: Callable[[], float]) -> Figure:
     """How many times as long ours takes as theirs: the ratio of each pair, and the median of these.
 
     The two of a pair run back to back, in every other pair the other way around; one pair before does not count.
     Cyclic garbage is collected before each sample and never in one: where a collection falls is chance.
     """
-    return figure_of(asyncio.run(_ratios(ours, theirs, rounds, clock)))
 
-
-async def _ratios(ours: Sample, theirs: Sample, rounds: int, clock: Callable[[], float]) -> list[float]:
     async def time_of(sample: Sample) -> float:
         gc.collect()
         start = clock()
@@ -69,4 +60,4 @@ async def _ratios(ours: Sample, theirs: Sample, rounds: int, clock: Callable[[],
     finally:
         if collects:
             gc.enable()
-    return ratios[1:]
+    return figure_of(ratios[1:])
