@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from .errors import Undelivered
+from .errors import Undelivered, describe
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -114,7 +114,7 @@ class Delivery(Generic[T, R]):
             return ""
         if isinstance(self._result, str):
             return self._result
-        return str(self._result) or type(self._result).__name__
+        return describe(self._result) if isinstance(self._result, BaseException) else str(self._result)
 
     def cancel(self) -> bool:
         """Take the message back, if it is still in time.

@@ -137,6 +137,18 @@ class AuthenticationFailed(RidethroughError):
     """The other side refuses who we say we are. Trying again is no use: a person has to act."""
 
 
+def describe(error: BaseException) -> str:
+    """What an error says, if the words are ours or the system's; else its kind, as others may quote a message."""
+    if isinstance(error, RidethroughError):
+        return str(error) or type(error).__name__
+    if isinstance(error, OSError):
+        causes = getattr(error.__cause__, "exceptions", (error.__cause__,))  # anyio tried several addresses, perhaps
+        for each in (error, *causes):
+            if isinstance(each, OSError) and each.strerror:
+                return each.strerror
+    return type(error).__name__
+
+
 def check_seconds(name: str, value: float | None, *, zero: bool = False, none: bool = False) -> None:
     """Refuse what is no length of time.
 

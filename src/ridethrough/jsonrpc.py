@@ -47,6 +47,9 @@ MAX_DIGITS = 1000
 MAX_DEPTH = 1000
 """How deep arrays and objects may nest in a request, the request itself being the first level."""
 
+_LARGEST_CODE = 99_999
+"""JSON-RPC's own codes have five digits, signal-cli's one."""
+
 _TOO_LARGE = 10**MAX_DIGITS
 
 
@@ -268,6 +271,8 @@ class ClientProtocol:
         code, text = error.get("code"), error.get("message")
         if type(code) is not int or not isinstance(text, str):
             self._break("an error has no integer as its code, or no string as its message")
+        if abs(code) > _LARGEST_CODE:  # codes are shown, and this might be anything, such as a telephone number
+            self._break("an error's code is none")
         return Error(request_id, code, text, error.get("data"))
 
     def _break(self, problem: str) -> NoReturn:

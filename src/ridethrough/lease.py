@@ -219,7 +219,8 @@ class LeasedEntry(Generic[T]):
         """Say that the other side has refused for good: the message ends REJECTED.
 
         Args:
-            error: why. Awaiting the Delivery raises Undelivered with its text as reason, from it if it is an exception.
+            error: why: the reason of the Undelivered that awaiting the Delivery raises. An exception becomes its cause;
+                of one that is neither ours nor the system's, only the kind is told, as its text may quote the message.
         """
         return self._lease._owner.settle(self._lease, self.delivery, _REJECTED, _reason(error), self._doubted)
 

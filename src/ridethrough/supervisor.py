@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from .abc import Link, MessageBuffer
 from .backoff import Backoff
-from .errors import AuthenticationFailed, FlushTimeout, LinkLost, RetryLater, check_seconds
+from .errors import AuthenticationFailed, FlushTimeout, LinkLost, RetryLater, check_seconds, describe
 from .logs import get_logger
 from .sender import LINK_ERRORS, OnDoubt, Sender, essence
 from .state import RUNNING, ConnectionEvent, ConnectionState, Transition, next_state
@@ -328,7 +328,7 @@ class ReconnectSupervisor(Generic[T]):
     async def _back_off(self, error: Exception, delay: float) -> bool:
         """Wait for the next try; False if the outage has taken too long."""
         left = self._outage_ends() - current_time()
-        reason = str(error) or type(error).__name__
+        reason = describe(error)
         logger.log(
             logging.DEBUG if self._attempt else logging.WARNING,
             "no link: %s; %s in %.1f s; %d messages are waiting",

@@ -7,7 +7,7 @@ import logging
 import pytest
 from anyio import create_task_group, sleep
 
-from ridethrough import BufferClosed, BufferFull, Delivery, Outcome, Undelivered
+from ridethrough import BufferClosed, BufferFull, Delivery, Outcome, Rejected, Undelivered
 
 from .harness import UNDELIVERED, BufferSuite, check, end_undelivered, ends, lease_all, put_all, start
 
@@ -113,13 +113,15 @@ class NoSilentLossSuite(BufferSuite):
 
     async def test_reason_and_cause_of_a_refusal_reach_who_awaits(self) -> None:
         async with self.open() as buffer:
-            with_text, with_error = await put_all(buffer, "ab")
-            async with buffer.lease(2) as lease:
-                refused, failed = lease
+            with_text, with_error, with_foreign_error = await put_all(buffer, "abc")
+            async with buffer.lease(3) as lease:
+                refused, failed, broken = lease
                 refused.reject("not you")
-                failed.reject(error := ValueError("no such number"))
+                failed.reject(error := Rejected("no such number"))
+                broken.reject(ValueError("what others write may quote the message"))
             assert "not you" in await ends(with_text)
             assert "no such number" in await ends(with_error)
+            assert await ends(with_foreign_error) == "rejected: ValueError"
             with pytest.raises(Undelivered) as caught:
                 await with_error
             assert caught.value.__cause__ is error

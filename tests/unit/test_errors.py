@@ -28,6 +28,7 @@ from ridethrough.errors import (
     Undelivered,
     check_pause,
     check_seconds,
+    describe,
 )
 
 
@@ -190,3 +191,18 @@ def test_check_seconds_refuses_none_and_zero_where_not_allowed() -> None:
         check_seconds("ttl", None)
     with pytest.raises(ValueError, match="more than 0, not 0"):
         check_seconds("ttl", 0)
+
+
+def test_describe_tells_our_words_and_the_systems_and_only_the_kind_of_others() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    tried = OSError("All connection attempts failed, of +15550100200")
+    tried.__cause__ = ExceptionGroup("several", [OSError("the first, of +15550100200"), refused])
+    for error, words in [
+        (LinkLost("the daemon went"), "the daemon went"),
+        (Rejected(), "Rejected"),
+        (refused, "Connection refused"),
+        (tried, "Connection refused"),
+        (ConnectionError("POST /send/+15550100200"), "ConnectionError"),
+        (ValueError("meet me at noon"), "ValueError"),
+    ]:
+        assert describe(error) == words

@@ -290,6 +290,8 @@ GARBAGE = [
     (b'{"jsonrpc":"2.0","id":1,"error":{"code":"noon","message":"noon"}}', "no integer as its code"),
     (b'{"jsonrpc":"2.0","id":1,"error":{"code":true,"message":"noon"}}', "no integer as its code"),
     (b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}', "no string as its message"),
+    (b'{"jsonrpc":"2.0","id":1,"error":{"code":100000,"message":"noon"}}', "error's code is none"),
+    (b'{"jsonrpc":"2.0","id":1,"error":{"code":-491701234567,"message":"noon"}}', "error's code is none"),
 ]
 
 

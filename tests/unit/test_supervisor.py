@@ -61,7 +61,7 @@ async def test_order_through_outages_of_every_kind() -> None:
 
 async def test_every_transition_is_from_the_table_and_begins_where_the_last_one_ended() -> None:
     network = Network()
-    network.on_connect.extend([raising(OSError("refused")), slow(1)])
+    network.on_connect.extend([raising(OSError(111, "refused")), slow(1)])
     network.on_send.append(cut_in)
     async with AsyncMessageBuffer[str]() as buffer:
         supervisor = supervise(network, buffer)

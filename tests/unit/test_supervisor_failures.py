@@ -190,7 +190,7 @@ async def test_link_whose_reader_crashes_is_made_anew() -> None:
         observer = supervisor.states()
         async with running(supervisor):
             assert await (await buffer.put("a")) == "took a"
-            network.link.crash(ConnectionResetError("reset"))
+            network.link.crash(ConnectionResetError(104, "reset"))
             await sleep(0.1)
             assert await (await buffer.put("b")) == "took b"
         await supervisor.aclose()

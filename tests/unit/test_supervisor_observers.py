@@ -258,7 +258,7 @@ async def test_log_level_goes_by_attempt_and_recovery_tells_downtime_and_depth(
             await supervisor.wait_connected()
             await buffer.put("a")
             await sleep(20)
-            network.on_connect.extend([raising(OSError("refused")), raising(OSError())])
+            network.on_connect.extend([raising(OSError(111, "refused")), raising(OSError())])
             network.link.cut()
             await sleep(0.1)
             await put_all(buffer, "bc")

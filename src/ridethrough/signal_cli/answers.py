@@ -48,6 +48,9 @@ _THROWN = re.compile(
 _NETWORK = re.compile(r"Socket|Connect|Timeout|UnknownHost|NoRoute|Network|SSL|EOF|StreamReset|IOException")
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 class DaemonError(RidethroughError):
     """The daemon answered a request with an error.
 
@@ -136,7 +139,7 @@ def _read_result(result: Mapping[str, Any]) -> RecipientResult:
         after = None
     return RecipientResult(
         ResultType(kind) if isinstance(kind, str) and kind in tuple(ResultType) else ResultType.OTHER,
-        uuid if isinstance(uuid, str) else None,
+        uuid if isinstance(uuid, str) and _UUID.fullmatch(uuid) else None,
         number if isinstance(number, str) else None,
         after,
     )

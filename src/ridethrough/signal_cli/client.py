@@ -185,7 +185,8 @@ class SignalClient:
         Raises:
             TypeError, ValueError: what is no timeout.
 
-        **Cancellation.** If it raises a cancellation while it goes on sending, the client is as open as before.
+        **Cancellation.** If it raises a cancellation while it goes on sending, the client is as open as before. Later,
+        while the link is taken down, it is too late to call it back: the client closes all the same.
         """
         check_seconds("timeout", timeout, zero=True, none=True)
         left: list[TextMessage] = []

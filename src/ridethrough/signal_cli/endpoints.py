@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from anyio import CancelScope, connect_tcp, connect_unix
+from anyio import connect_tcp
 from anyio.abc import SocketAttribute, SocketStream
 
 ALLOWED = "'unix:/path/to/socket', with an absolute path, or 'tcp://host:port'"
@@ -38,13 +38,16 @@ class UnixEndpoint:
 
     async def connect(self) -> SocketStream:
         """Connect; raises OSError if nobody listens there. **Cancellation** leaves no connection."""
-        stream = await connect_unix(self.path)
-        # Not used as it is: on asyncio, a read of anyio's UNIXSocketStream that is cancelled just when something comes
-        # ends in an InvalidStateError (seen with 4.16). A SocketStream over the same connection knows no such thing.
-        with CancelScope(shield=True):  # or else nobody closes the twin
-            twin = await SocketStream.from_socket(stream.extra(SocketAttribute.raw_socket).dup())
-            await stream.aclose()
-        return twin
+        # Not by anyio's connect_unix: on asyncio, a read of its UNIXSocketStream that is cancelled just when something
+        # comes ends in an InvalidStateError (seen with 4.16). A SocketStream over a UNIX socket knows no such thing.
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.setblocking(False)
+            connection.connect(self.path)  # connects, or not, at once
+            return await SocketStream.from_socket(connection)
+        except BaseException:
+            connection.close()
+            raise
 
     def after_read(self, stream: SocketStream) -> None:
         """Nothing to do."""

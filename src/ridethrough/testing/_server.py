@@ -112,8 +112,11 @@ class Server:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Not as the UNIXSocketStream that anyio's own listener makes: on asyncio, a read of it that is cancelled in
         # the moment in which something comes ends in an InvalidStateError.
-        with CancelScope(shield=True):  # or else nobody closes the socket
+        try:
             stream = await SocketStream.from_socket(connection)
+        except BaseException:
+            connection.close()
+            raise
         try:
             await self._handle(stream)
         finally:

@@ -227,6 +227,9 @@ class _Connection:
                     await self._stream.send(piece)
             except (BrokenResourceError, ClosedResourceError):
                 return False
+            except BaseException:  # cancelled: nobody would know where the next line begins
+                await self.cut()
+                raise
         return True
 
     async def cut(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,8 +42,9 @@ class Relay:
 
         **Cancellation**: they are cut all the same.
         """
-        for line in list(self._lines):
-            await line.cut()
+        async with AsyncExitStack() as stack:  # does them all, whatever becomes of each
+            for line in list(self._lines):
+                stack.push_async_callback(line.cut)
 
     def cut_next_answer(self) -> None:
         """Pass the next request on, and cut its connection instead of passing its answer back."""
@@ -129,5 +130,7 @@ class _Line:
             await self.cut()
 
     async def cut(self) -> None:
-        await aclose_forcefully(self.client)
-        await aclose_forcefully(self.daemon)
+        try:
+            await aclose_forcefully(self.client)
+        finally:
+            await aclose_forcefully(self.daemon)
