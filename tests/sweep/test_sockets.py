@@ -1,0 +1,188 @@
+"""What lives on real sockets, cancelled at each point: connecting, the fake daemon and the relay."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from anyio import BrokenResourceError, Event, create_task_group
+from anyio.abc import SocketStream
+from anyio.lowlevel import checkpoint
+
+from ridethrough import Backoff
+from ridethrough.signal_cli.answers import Judge
+from ridethrough.signal_cli.endpoints import parse_endpoint
+from ridethrough.signal_cli.link import SignalLink
+from ridethrough.testing import FakeSignalDaemon, Relay
+from tests.sweep.sweep import Call, every_kind, sweep
+from tests.talk import request, send, talk_to
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 20
+ANNA = "+493012345678"
+
+every_kind_on_sockets = every_kind(["asyncio", "trio"])
+
+
+def count_open() -> int:
+    """How many files and sockets this process has open."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208, no names are wanted
+
+
+async def check_closed(before: int) -> None:
+    """No more are open than before, once whoever is about to close one has had a turn."""
+    for _ in range(1000):
+        if count_open() <= before:
+            return
+        await checkpoint()
+    raise AssertionError(f"{count_open() - before} sockets were left open")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def is_listening(endpoint: str) -> bool:
+    try:
+        stream = await parse_endpoint(endpoint).connect()
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+async def check_works(endpoint: str) -> None:
+    async with talk_to(endpoint) as talk:
+        assert (await talk.ask(request("version")))["result"]
+
+
+@every_kind_on_sockets
+async def test_connect(kind: str) -> None:
+    async def story(call: Call[SocketStream]) -> None:
+        async with create_task_group() as tasks:
+            call.start_soon(tasks, parse_endpoint(daemon.endpoint).connect)
+            await call.end()
+        if call.result is not None:
+            await call.result.aclose()
+        await check_closed(before)
+
+    async with FakeSignalDaemon() as daemon:
+        before = count_open()
+        assert await sweep(story, kind, PATIENCE) >= 2
+
+
+@every_kind_on_sockets
+async def test_link_from_connecting_to_closing(kind: str) -> None:
+    async def enter_and_leave() -> None:
+        async with SignalLink(parse_endpoint(daemon.endpoint), None, Judge(Backoff()), PATIENCE):
+            await checkpoint()
+
+    async def story(call: Call[None]) -> None:
+        async with create_task_group() as tasks:
+            call.start_soon(tasks, enter_and_leave)
+            await call.end()
+        await check_closed(before)
+
+    async with FakeSignalDaemon() as daemon:
+        before = count_open()
+        assert await sweep(story, kind, PATIENCE) >= 8
+
+
+@every_kind_on_sockets
+@pytest.mark.parametrize("place", ["unix", "tcp"])
+async def test_fake_daemon_from_entering_to_leaving(kind: str, place: str, tmp_path: Path) -> None:
+    async def story(call: Call[None]) -> None:
+        daemon = FakeSignalDaemon(f"unix:{tmp_path / 'socket'}" if place == "unix" else "tcp://127.0.0.1:0")
+        entered, asked = Event(), Event()
+
+        async def serve() -> None:
+            async with daemon:
+                entered.set()
+                await asked.wait()
+
+        async def ask() -> None:
+            await entered.wait()
+            with suppress(OSError, BrokenResourceError):  # it may be gone already
+                async with talk_to(daemon.endpoint) as talk:
+                    await talk.say(send("hello", ANNA))
+                    await talk.hear_line_or_end()
+            asked.set()
+
+        async with create_task_group() as tasks:
+            call.start_soon(tasks, serve)
+            tasks.start_soon(ask)
+            await call.end()
+            tasks.cancel_scope.cancel()
+        await check_closed(before)
+        assert not files_in(tmp_path)
+        assert not await is_listening(daemon.endpoint)
+
+    before = count_open()
+    assert await sweep(story, kind, PATIENCE) >= 10
+
+
+@every_kind_on_sockets
+async def test_fake_daemon_that_stops_and_starts(kind: str) -> None:
+    async def stop_and_start(daemon: FakeSignalDaemon) -> None:
+        await daemon.stop()
+        await daemon.start()
+
+    async def story(call: Call[None]) -> None:
+        async with FakeSignalDaemon() as daemon, talk_to(daemon.endpoint) as talk, create_task_group() as tasks:
+            call.start_soon(tasks, partial(stop_and_start, daemon))
+            await call.end()
+            assert await talk.hear_line_or_end() is None, "it has died all the same"
+            while call.cancelled and await is_listening(daemon.endpoint):
+                await checkpoint()
+            assert call.cancelled or await is_listening(daemon.endpoint)
+            await daemon.start()
+            await check_works(daemon.endpoint)
+
+    assert await sweep(story, kind, PATIENCE) >= 1
+
+
+@every_kind_on_sockets
+async def test_relay_from_entering_to_leaving(kind: str) -> None:
+    relay: Relay
+
+    async def use() -> None:
+        async with relay, talk_to(relay.endpoint) as talk:
+            await talk.ask(request("version"))
+
+    async def story(call: Call[None]) -> None:
+        nonlocal relay
+        relay = Relay(daemon.endpoint)
+        async with create_task_group() as tasks:
+            call.start_soon(tasks, use)
+            await call.end()
+        await check_closed(before)
+        assert not await is_listening(relay.endpoint)
+
+    async with FakeSignalDaemon() as daemon:
+        before = count_open()
+        assert await sweep(story, kind, PATIENCE) >= 10
+
+
+@every_kind_on_sockets
+async def test_relay_that_refuses_and_accepts(kind: str) -> None:
+    async def refuse_and_accept(relay: Relay) -> None:
+        await relay.refuse()
+        await relay.accept()
+
+    async def story(call: Call[None]) -> None:
+        async with Relay(daemon.endpoint) as relay, talk_to(relay.endpoint) as talk, create_task_group() as tasks:
+            call.start_soon(tasks, partial(refuse_and_accept, relay))
+            await call.end()
+            assert await talk.hear_line_or_end() is None, "it has refused all the same"
+            while call.cancelled and await is_listening(relay.endpoint):
+                await checkpoint()
+            assert call.cancelled or await is_listening(relay.endpoint)
+            await relay.accept()
+            await check_works(relay.endpoint)
+
+    async with FakeSignalDaemon() as daemon:
+        assert await sweep(story, kind, PATIENCE) >= 1
