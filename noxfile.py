@@ -91,6 +91,14 @@ def planted(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11", default=False)
+def mutation(session: nox.Session) -> None:
+    """Mutants of the pure core, and which of them its unit tests let live."""
+    session.install(*PYPROJECT["project"]["dependencies"], *group("mutation"))
+    session.run("mutmut", "run")
+    session.run("mutmut", "results")
+
+
+@nox.session(python="3.11", default=False)
 def demo(session: nox.Session) -> None:
     """The demo, against the real signal-cli."""
     _install_daemon(session)

@@ -104,6 +104,20 @@ class TtlSuite(BufferSuite):
             check(buffer)
             assert (delivery.outcome, delivery.maybe_sent) == (Outcome.EXPIRED, True)
 
+    async def test_reason_is_the_same_wherever_a_message_grows_old(self) -> None:
+        async with self.open() as buffer:
+            in_the_queue = await buffer.put("a", ttl=5)
+            await sleep(6)
+            check(buffer)
+            stepped_over = await buffer.put("b", ttl=5)
+            coming_back = await buffer.put("c", ttl=9)
+            async with buffer.lease(2) as lease:
+                await sleep(6)
+                assert [entry.message for entry in lease] == ["c"]
+                await sleep(6)
+            reasons = {await ends(each) for each in (in_the_queue, stepped_over, coming_back)}
+            assert reasons == {"expired: it was older than its ttl"}
+
     async def test_ttl_per_put_wins_over_the_buffers(self) -> None:
         async with self.open(ttl=5) as buffer:
             await buffer.put("short", ttl=2)

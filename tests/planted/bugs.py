@@ -194,6 +194,13 @@ BUGS = [
         "            pass\n",
         f"{BUFFER}::TestClassifiedFailure::test_pause_begins_within_the_lease",
     ),
+    Bug(
+        "given back beside the lane of its key",
+        "message_queue.py",
+        "            lane = self._lanes.get(delivery._terms.key) if self._lanes else None\n",
+        "            lane = None\n",
+        f"{BUFFER}::TestKey",
+    ),
     # Promise 10: age
     Bug(
         "too old and handed out all the same",
