@@ -116,7 +116,8 @@ class Intake(Generic[T]):
         self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
     ) -> Delivery[T]:
         """See :meth:`AsyncMessageBuffer.put_from_thread`."""
-        if get_ident() == self._monitor.loop.thread:
+        loop = self._monitor.loop
+        if get_ident() == loop.thread and loop.is_running():
             if (self._policy if isinstance(overflow, EllipsisType) else policy(overflow)) is Overflow.WAIT:
                 raise RuntimeError("put_from_thread would block the event loop: use await put, or another policy")
             return self.put_nowait(message, ttl, overflow)

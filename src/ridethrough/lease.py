@@ -18,7 +18,7 @@ class LeaseOwner(Protocol[T]):
     """What a lease asks of its buffer."""
 
     async def start_lease(self, lease: BufferLease[T], /) -> None:
-        """Wait for the lease's turn and for messages, and put them into it."""
+        """Wait until no other lease is under way and there are messages, and put them into it."""
 
     def end_lease(self, lease: BufferLease[T], /) -> None:
         """Put what is left of the lease back in its place."""

@@ -307,3 +307,14 @@ def test_trio_in_guest_mode_is_woken_by_a_put_of_its_host() -> None:
     host.call_later(0.01, buffer.put_nowait, "pressed")
     assert host.run_until_complete(asyncio.wait_for(done, 10)).unwrap() == ["pressed"]
     host.close()
+
+
+def test_put_from_thread_does_where_the_loop_ran_once_it_is_over() -> None:
+    buffer = AsyncMessageBuffer[str](2, overflow="wait")
+
+    async def use() -> None:
+        await buffer.put("a")
+        await buffer.drain()
+
+    asyncio.run(use())
+    assert buffer.put_from_thread("b").cancel()
