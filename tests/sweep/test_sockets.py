@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from anyio import BrokenResourceError, Event, create_task_group
+from anyio import BrokenResourceError, EndOfStream, Event, create_task_group
 from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
@@ -186,3 +186,26 @@ async def test_relay_that_refuses_and_accepts(kind: str) -> None:
 
     async with FakeSignalDaemon() as daemon:
         assert await sweep(story, kind, PATIENCE) >= 1
+
+
+@every_kind_on_sockets
+async def test_push_leaves_no_half_line(kind: str) -> None:
+    """A client that was being told hears a whole line or an end, and the others are as well off as before."""
+
+    async def story(call: Call[None]) -> None:
+        async with FakeSignalDaemon() as daemon, talk_to(daemon.endpoint) as one, talk_to(daemon.endpoint) as two:
+            for talk in (one, two):
+                await talk.ask(request("version"))  # so that both are there
+            async with create_task_group() as tasks:
+                call.start_soon(tasks, partial(daemon.push, {"of": "no matter"}))
+                await call.end()
+            cut = 0
+            for talk in (one, two):
+                try:
+                    answer = await talk.ask(request("version"))
+                    assert (await talk.hear() if "method" in answer else answer)["result"]
+                except (EndOfStream, BrokenResourceError):
+                    cut += 1
+            assert cut <= call.cancelled
+
+    assert await sweep(story, kind, PATIENCE) >= 2

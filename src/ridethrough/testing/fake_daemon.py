@@ -221,16 +221,18 @@ class _Connection:
 
     async def write_bytes(self, *pieces: bytes) -> bool:
         """Send these; False if the client has gone."""
+        whole = False
         async with self._writing:
             try:
                 for piece in pieces:
                     await self._stream.send(piece)
+                whole = True
             except (BrokenResourceError, ClosedResourceError):
-                return False
-            except BaseException:  # cancelled: nobody would know where the next line begins
-                await self.cut()
-                raise
-        return True
+                pass
+            finally:
+                if not whole:  # nobody would know where the next line begins
+                    await self.cut()
+        return whole
 
     async def cut(self) -> None:
         await aclose_forcefully(self._stream)
