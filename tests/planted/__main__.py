@@ -27,7 +27,7 @@ def run(source: Path, *tests: str) -> int:
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=60,
+            timeout=120,
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:
