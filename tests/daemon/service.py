@@ -186,8 +186,12 @@ class SignalService:
             if self._reachable and request.startswith("CONNECT "):
                 self._transports.add(transport)
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                plain, secured = writer.transport, cast("Any", writer)
                 await writer.start_tls(self._tls)
-                await self._requests(reader, writer)
+                if secured.transport is None:  # the daemon hung up meanwhile; its __del__ would trip over that (3.11)
+                    secured._transport = plain
+                else:
+                    await self._requests(reader, writer)
         self._transports.discard(transport)
         transport.close()
 
