@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from threading import get_ident
 from types import EllipsisType
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from .abc import BufferStatistics, MessageBuffer
 from .delivery import NO_TERMS, Delivery, Outcome
 from .errors import BufferClosed, FlushTimeout, check_seconds
-from .intake import Intake, Overflow, function, positive_int
+from .intake import Intake, Overflow, function, hashable, positive_int
 from .lease import BufferLease
 from .ledger import Ledger
 from .monitor import Monitor
@@ -27,8 +27,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
     :class:`~ridethrough.Delivery` tells.
 
     It can be made before an event loop runs, and belongs to the first one that uses it. :meth:`put_from_thread` is for
-    other threads; ``put_nowait``, ``len``, ``is_empty``, ``statistics`` and ``Delivery.cancel`` do there as well. None
-    of them is for a signal handler or a ``__del__``, which could interrupt the buffer while it holds its lock.
+    other threads; ``put_nowait``, ``resume``, ``len``, ``is_empty``, ``statistics`` and ``Delivery.cancel`` do there as
+    well. None of them is for a signal handler or a ``__del__``, which could interrupt it while it holds its lock.
 
     Args:
         max_size: how many messages it holds at most, queued and leased together; an int of at least 1.
@@ -144,7 +144,35 @@ class AsyncMessageBuffer(MessageBuffer[T]):
                     return delivery
             finally:
                 lock.release()
-        return await self._intake.put(message, ttl, overflow)
+        return (await self._intake.put((message,), ttl, overflow))[0]
+
+    async def put_many(
+        self,
+        messages: Iterable[T],
+        *,
+        ttl: float | EllipsisType | None = ...,
+        overflow: Overflow | str | EllipsisType = ...,
+    ) -> list[Delivery[T]]:
+        """Hand messages over like :meth:`put`, one after the other with nobody in between: all of them or none.
+
+        With ``overflow="wait"`` it waits for room for all of them at once. With ``drop_newest`` it takes what there is
+        room for, and the others have ended DROPPED when it returns.
+
+        Args:
+            messages: what to send, in this order. Without any, nothing happens.
+            ttl, overflow: as for :meth:`put`, and the same for each of them.
+
+        Returns:
+            The fate of each, in the same order.
+
+        Raises:
+            BufferFull: there is no room for all of them and none was made, or there never could be; none is accepted.
+            MessageTooLarge, BufferClosed, TypeError, ValueError, RuntimeError: as :meth:`put`; none is accepted.
+
+        **Cancellation.** As for :meth:`put`: if it raises a cancellation, none was accepted.
+        """
+        self._monitor.check_loop()
+        return await self._intake.put(messages, ttl, overflow)
 
     def put_nowait(
         self, message: T, *, ttl: float | EllipsisType | None = ..., overflow: Overflow | str | EllipsisType = ...
@@ -153,10 +181,6 @@ class AsyncMessageBuffer(MessageBuffer[T]):
 
         It does not overtake: while others wait for room, it raises BufferFull, too.
         """
-        if ttl is ... and overflow is ...:
-            delivery = self._put_straight(message)
-            if delivery is not None:
-                return delivery
         return self._intake.put_nowait(message, ttl, overflow)
 
     def put_from_thread(
@@ -167,23 +191,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         Raises:
             RuntimeError: called in the event loop's own thread with ``overflow="wait"``: it could wait for ever.
         """
-        if ttl is ... and overflow is ... and get_ident() != self._monitor.loop.thread:
-            delivery = self._put_straight(message)
-            if delivery is not None:
-                return delivery
         return self._intake.put_from_thread(message, ttl, overflow)
-
-    def _put_straight(self, message: T) -> Delivery[T] | None:
-        """Accept a message with which there is nothing else to consider, as most are; None: there is something."""
-        ledger, monitor = self._ledger, self._monitor
-        with monitor.lock:
-            if ledger.open >= ledger.straight or monitor.alarm is not None:
-                return None
-            delivery = ledger.accept(message, NO_TERMS)
-            if monitor.takers and ledger.lease is None:
-                monitor.loop.wake(*monitor.takers)
-                monitor.takers.clear()
-            return delivery
 
     # ---------------------------------------------------------------- out
 
@@ -281,6 +289,22 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         **Cancellation.** A cancelled wait has taken nothing.
         """
         return BufferLease(self, positive_int("limit", limit))
+
+    def resume(self, *keys: Hashable) -> None:
+        """End pauses now, rather than when their time comes. From any thread, like :meth:`put_nowait`.
+
+        A lease under way still hands out nothing that would overtake what was deferred in it.
+
+        Args:
+            keys: whose pauses to end, where there are any; a pause of everything goes on. Without keys: every pause.
+
+        Raises:
+            TypeError: one cannot be hashed; nothing has changed.
+        """
+        for key in keys:
+            hashable("keys must be", key)
+        with self._monitor:
+            self._ledger.resume(*keys)
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything put before has reached its outcome, whatever that is.

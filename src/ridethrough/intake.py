@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import StrEnum
 from inspect import iscoroutinefunction
 from threading import Event, get_ident
@@ -32,16 +32,16 @@ class Overflow(StrEnum):
 
 
 class _Turn(Generic[T]):
-    """A message on its way in; a place in the line, if its putter has to wait for room."""
+    """Messages on their way in together; a place in the line, if their putter has to wait for room."""
 
-    __slots__ = ("key", "message", "policy", "size", "ttl", "wake")
+    __slots__ = ("count", "parts", "policy", "size", "ttl", "wake")
 
-    key: Hashable
-    message: T
+    count: int
+    parts: list[tuple[T, Hashable, int]]  # each message with its key and its size
     policy: Overflow
-    size: int
+    size: int  # of all
     ttl: float | None
-    wake: Callable[[], object]  # wakes its putter; set when that one joins the line
+    wake: Callable[[], object]  # wakes their putter; set when that one joins the line
 
 
 class Intake(Generic[T]):
@@ -87,19 +87,19 @@ class Intake(Generic[T]):
         return len(self._line)
 
     async def put(
-        self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
-    ) -> Delivery[T]:
-        """See :meth:`AsyncMessageBuffer.put`."""
+        self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> list[Delivery[T]]:
+        """See :meth:`AsyncMessageBuffer.put_many`."""
         loop = self._monitor.loop
         waiter = loop.waiter()
-        put = self._offer(message, ttl, overflow, lambda: loop.wake(waiter))
-        if isinstance(put, Delivery):
+        put = self._offer(messages, ttl, overflow, lambda: loop.wake(waiter))
+        if isinstance(put, list):
             return put
         try:
-            while (delivery := self._take_turn(put)) is None:
+            while (deliveries := self._take_turn(put)) is None:
                 await loop.sleep(waiter, self._monitor.alarm)
                 waiter = loop.waiter()
-            return delivery
+            return deliveries
         except BaseException:
             self._leave(put)
             raise
@@ -108,9 +108,11 @@ class Intake(Generic[T]):
         self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
     ) -> Delivery[T]:
         """See :meth:`AsyncMessageBuffer.put_nowait`."""
-        put = self._offer(message, ttl, overflow, None)
-        assert isinstance(put, Delivery)
-        return put
+        if ttl is ... and overflow is ... and (delivery := self._put_straight(message)) is not None:
+            return delivery
+        put = self._offer((message,), ttl, overflow, None)
+        assert isinstance(put, list)
+        return put[0]
 
     def put_from_thread(
         self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
@@ -121,16 +123,18 @@ class Intake(Generic[T]):
             if (self._policy if isinstance(overflow, EllipsisType) else policy(overflow)) is Overflow.WAIT:
                 raise RuntimeError("put_from_thread would block the event loop: use await put, or another policy")
             return self.put_nowait(message, ttl, overflow)
+        if ttl is ... and overflow is ... and (delivery := self._put_straight(message)) is not None:
+            return delivery
         awake = Event()
-        put = self._offer(message, ttl, overflow, awake.set)
-        if isinstance(put, Delivery):
-            return put
+        put = self._offer((message,), ttl, overflow, awake.set)
+        if isinstance(put, list):
+            return put[0]
         try:
-            while (delivery := self._take_turn(put)) is None:
+            while (deliveries := self._take_turn(put)) is None:
                 alarm = self._monitor.alarm
                 awake.wait(None if alarm is None else max(0.0, alarm - self._ledger.clock()))
                 awake.clear()
-            return delivery
+            return deliveries[0]
         except BaseException:
             self._leave(put)
             raise
@@ -148,45 +152,59 @@ class Intake(Generic[T]):
     def is_due(self) -> bool:
         """Whether the first in the line has something to wake up for: room, or that it need not wait any longer."""
         first, ledger = self._line[0], self._ledger
-        room = ledger.could_have_room(first.size) if self._dropping else ledger.has_room(first.size)
-        return room or first.policy is Overflow.DROP_OLDEST or self.closed > 0
+        has_room = ledger.could_have_room if self._dropping else ledger.has_room
+        return has_room(first.count, first.size) or first.policy is Overflow.DROP_OLDEST or self.closed > 0
 
     def wake(self) -> None:
         """Wake the first in the line."""
         self._line[0].wake()
 
+    def _put_straight(self, message: T) -> Delivery[T] | None:
+        """Accept a message with which there is nothing else to consider, as most are; None: there is something."""
+        ledger, monitor = self._ledger, self._monitor
+        with monitor.lock:
+            if ledger.open >= ledger.straight or monitor.alarm is not None:
+                return None
+            delivery = ledger.accept(message, NO_TERMS)
+            if monitor.takers and ledger.lease is None:
+                monitor.loop.wake(*monitor.takers)
+                monitor.takers.clear()
+            return delivery
+
     def _offer(
         self,
-        message: T,
+        messages: Iterable[T],
         ttl: float | EllipsisType | None,
         overflow: Overflow | str | EllipsisType,
         wake: Callable[[], object] | None,
-    ) -> Delivery[T] | _Turn[T]:
-        """Accept the message, or join the line with what wakes its putter; None: it may not wait."""
-        turn = self._turn(message, ttl, overflow)
+    ) -> list[Delivery[T]] | _Turn[T]:
+        """Accept the messages, or join the line with what wakes their putter; None: it may not wait."""
+        turn = self._turn(messages, ttl, overflow)
         ledger = self._ledger
+        if not turn.parts:
+            return []
         with self._monitor:
             if self.closed:
                 raise BufferClosed("the buffer is closed")
-            if not self._line and ledger.has_room(turn.size):
-                return ledger.accept(message, self._terms(turn))
+            if not self._line and ledger.has_room(turn.count, turn.size):
+                return self._accept(turn)
             if turn.policy is Overflow.DROP_NEWEST:
-                return ledger.drop_newest(message, self._terms(turn))
+                return self._accept(turn, only_what_fits=True)
             if turn.policy is Overflow.REJECT:
-                raise BufferFull(f"the buffer is full: {ledger.fullness()}")
+                raise BufferFull(f"the buffer is full: {ledger.in_words(ledger.open, ledger.size)}")
             if turn.policy is Overflow.DROP_OLDEST:
                 self._check_droppable(turn)
                 if not self._line:
-                    ledger.drop_oldest_for(turn.size)
-                    return ledger.accept(message, self._terms(turn))
+                    ledger.drop_oldest_for(turn.count, turn.size)
+                    return self._accept(turn)
             if wake is None:
                 raise BufferFull("the buffer is full, and this may neither wait for room nor overtake those who do")
             turn.wake = wake
             self._join(turn)
             return turn
 
-    def _take_turn(self, turn: _Turn[T]) -> Delivery[T] | None:
-        """Accept the message of a waiting putter, if it is its turn and there is room."""
+    def _take_turn(self, turn: _Turn[T]) -> list[Delivery[T]] | None:
+        """Accept the messages of a waiting putter, if it is its turn and there is room."""
         with self._monitor:
             if self.closed:
                 raise BufferClosed("the buffer was closed while this waited for room")
@@ -194,9 +212,9 @@ class Intake(Generic[T]):
                 return None
             if turn.policy is Overflow.DROP_OLDEST:
                 self._check_droppable(turn)
-            self._ledger.drop_oldest_for(turn.size)
+            self._ledger.drop_oldest_for(turn.count, turn.size)
             self._remove(turn)
-            return self._ledger.accept(turn.message, self._terms(turn))
+            return self._accept(turn)
 
     def _leave(self, turn: _Turn[T]) -> None:
         """Give up a turn that was not taken; whoever is first then is woken if there is room."""
@@ -221,45 +239,57 @@ class Intake(Generic[T]):
             self.wake()  # of an alarm that has changed, only the first was told
 
     def _check_droppable(self, turn: _Turn[T]) -> None:
-        if not self._ledger.could_have_room(turn.size):
-            raise BufferFull(f"the buffer is full of what is leased and never dropped: {self._ledger.fullness()}")
+        ledger = self._ledger
+        if not ledger.could_have_room(turn.count, turn.size):
+            full = ledger.in_words(ledger.open, ledger.size)
+            raise BufferFull(f"the buffer is full of what is leased and never dropped: {full}")
 
     def _set_straight(self) -> None:
         self._ledger.straight = self._ledger.max_size if self._plain and not self._line and not self.closed else 0
 
-    def _turn(self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType) -> _Turn[T]:
-        """What is agreed for a message; raises before anything has changed. Calls user code, so without the lock."""
+    def _turn(
+        self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> _Turn[T]:
+        """What is agreed for messages; raises before anything has changed. Calls user code, so without the lock."""
         turn: _Turn[T] = _Turn()
-        turn.message = message
         turn.policy = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
         if isinstance(ttl, EllipsisType):
             turn.ttl = self._ttl
         else:
             check_seconds("ttl", ttl, none=True)
             turn.ttl = ttl
-        turn.key = None
-        if self._key is not None:
-            turn.key = self._key(message)
-            try:
-                hash(turn.key)
-            except TypeError:
-                raise TypeError(f"key must return something hashable, not {type(turn.key).__name__}") from None
+        turn.parts = parts = []
         turn.size = 0
-        if self._ledger.max_bytes is not None:
-            turn.size = size = self._size_of(message)
-            if isinstance(size, bool) or not isinstance(size, int):
-                raise TypeError(f"size_of must return an int of at least 0, not {type(size).__name__}")
-            if size < 0:
-                raise ValueError(f"size_of must return an int of at least 0, not {size}")
-            if size > self._ledger.max_bytes:
-                raise MessageTooLarge(size, self._ledger.max_bytes)
+        for message in _iterate(messages):
+            key = None if self._key is None else hashable("key must return something", self._key(message))
+            size = 0 if self._ledger.max_bytes is None else self._checked_size_of(message, self._ledger.max_bytes)
+            parts.append((message, key, size))
+            turn.size += size
+        turn.count = len(parts)
+        if turn.policy is not Overflow.DROP_NEWEST and not self._ledger.can_hold(turn.count, turn.size):
+            raise BufferFull(f"together they never fit in: {self._ledger.in_words(turn.count, turn.size)}")
         return turn
 
-    def _terms(self, turn: _Turn[T]) -> Terms:
-        """The terms of a message that is accepted now: its age counts from here. The lock is held."""
-        if turn.ttl is None and turn.key is None and not turn.size:
-            return NO_TERMS
-        return Terms(turn.key, turn.size, None if turn.ttl is None else self._ledger.clock() + turn.ttl)
+    def _checked_size_of(self, message: T, max_bytes: int) -> int:
+        size = self._size_of(message)
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"size_of must return an int of at least 0, not {type(size).__name__}")
+        if size < 0:
+            raise ValueError(f"size_of must return an int of at least 0, not {size}")
+        if size > max_bytes:
+            raise MessageTooLarge(size, max_bytes)
+        return size
+
+    def _accept(self, turn: _Turn[T], *, only_what_fits: bool = False) -> list[Delivery[T]]:
+        """Accept messages now, from when on their age counts; drop those that do not fit. The lock is held."""
+        ledger = self._ledger
+        expires_at = None if turn.ttl is None else ledger.clock() + turn.ttl
+        deliveries: list[Delivery[T]] = []
+        for message, key, size in turn.parts:
+            terms = NO_TERMS if expires_at is None and key is None and not size else Terms(key, size, expires_at)
+            fits = not only_what_fits or (not self._line and ledger.has_room(1, size))
+            deliveries.append(ledger.accept(message, terms) if fits else ledger.drop_newest(message, terms))
+        return deliveries
 
 
 def positive_int(name: str, value: int) -> int:
@@ -285,6 +315,22 @@ def function(name: str, function: Any) -> Any:
     if function is not None and (not callable(function) or iscoroutinefunction(function)):
         raise TypeError(f"{name} must be a function that is no coroutine function, not {type(function).__name__}")
     return function
+
+
+def hashable(rule: str, value: Hashable) -> Hashable:
+    """The value, if it can be hashed; what its error says begins with ``rule``."""
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{rule} hashable, not {type(value).__name__}") from None
+    return value
+
+
+def _iterate(messages: Iterable[T]) -> Iterator[T]:
+    try:
+        return iter(messages)
+    except TypeError:
+        raise TypeError(f"messages must be an iterable, not {type(messages).__name__}") from None
 
 
 def size_in_bytes(message: Any) -> int:

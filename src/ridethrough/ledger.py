@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from .abc import BufferStatistics
@@ -51,25 +51,27 @@ class Ledger(Generic[T]):
 
     # ---------------------------------------------------------------- in
 
-    def has_room(self, size: int) -> bool:
-        """Whether a message of that size fits in now."""
-        return self.open < self.max_size and (self.max_bytes is None or self.size + size <= self.max_bytes)
+    def can_hold(self, count: int, size: int) -> bool:
+        """Whether so many messages, of that size in all, are within its bounds."""
+        return count <= self.max_size and (self.max_bytes is None or size <= self.max_bytes)
 
-    def fullness(self) -> str:
-        """What it holds, and how much that may be, in words."""
-        size = "" if self.max_bytes is None else f", {self.size} of {self.max_bytes} bytes"
-        return f"{self.open} of {self.max_size} messages{size}"
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether so many messages, of that size in all, fit in now."""
+        return self.can_hold(self.open + count, self.size + size)
 
-    def could_have_room(self, size: int) -> bool:
-        """Whether it would fit in if everything that is not leased were dropped."""
+    def could_have_room(self, count: int, size: int) -> bool:
+        """Whether they would fit in if everything that is not leased were dropped."""
         lease = self.lease
-        if lease is None:
-            return True  # the caller has seen to it that the message alone is not too large
-        return len(lease) < self.max_size and (self.max_bytes is None or lease.size + size <= self.max_bytes)
+        return self.can_hold(count, size) if lease is None else self.can_hold(len(lease) + count, lease.size + size)
 
-    def drop_oldest_for(self, size: int) -> None:
-        """Drop the oldest messages that are not leased, until one of that size fits in, which must be possible."""
-        while not self.has_room(size):
+    def in_words(self, count: int, size: int) -> str:
+        """So many messages, of that size in all, beside its bounds."""
+        in_bytes = "" if self.max_bytes is None else f", {size} of {self.max_bytes} bytes"
+        return f"{count} of {self.max_size} messages{in_bytes}"
+
+    def drop_oldest_for(self, count: int, size: int) -> None:
+        """Drop the oldest messages that are not leased, until these fit in, which must be possible."""
+        while not self.has_room(count, size):
             oldest = self._queue.take_oldest()
             assert oldest is not None
             self.end(oldest, _DROPPED, "the buffer was full")
@@ -235,6 +237,10 @@ class Ledger(Generic[T]):
             self._queue.pause(delivery._terms.key, until)
             lease.step_over(delivery._terms.key)
         return True
+
+    def resume(self, *keys: Hashable) -> None:
+        """End the pauses of these keys; without any, every pause. What a lease steps over, it still does."""
+        self._queue.resume(*keys)
 
     # ---------------------------------------------------------------- questions
 

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
 from .delivery import Delivery
@@ -161,6 +161,20 @@ class MessageQueue(Generic[T]):
         """Hold up everything until that time."""
         self.simple = False
         self._paused_until = max(self._paused_until, until)
+
+    def resume(self, *keys: Hashable) -> None:
+        """End the pauses of these keys; without any, every pause."""
+        if keys:
+            lanes = [lane for key in keys if (lane := self._lanes.get(key)) is not None]
+        else:
+            lanes = list(self._lanes.values())
+            self._paused_until = _NEVER
+        for lane in lanes:
+            if lane.line is self._paused:
+                lane.paused_until = _NEVER
+                self._place(lane, self._free)
+        self._ends = [end for end in self._ends if end[0] == end[2].paused_until]
+        heapify(self._ends)
 
     def ended_in_place(self, open_messages: int) -> None:
         """Be told that one of the waiting messages has ended where it stands.

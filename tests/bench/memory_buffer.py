@@ -33,6 +33,13 @@ async def put_and_drain() -> None:
         await buffer.drain()
 
 
+async def put_many_and_drain() -> None:
+    buffer = AsyncMessageBuffer[str](len(MESSAGES))
+    for _ in range(BATCHES):
+        await buffer.put_many(MESSAGES)
+        await buffer.drain()
+
+
 async def put_and_lease() -> None:
     buffer = AsyncMessageBuffer[str](len(MESSAGES))
     for _ in range(BATCHES):
@@ -179,6 +186,7 @@ async def burst() -> tuple[int, int]:
 def measure() -> Iterator[Line]:
     yield Line("put and drain / put and get of asyncio.Queue", ratio(put_and_drain, put_and_get), 1.4)
     yield Line("put, lease(100), begin and ack / put and get of asyncio.Queue", ratio(put_and_lease, put_and_get), 2.5)
+    yield Line("put_many and drain / put and drain", ratio(put_many_and_drain, put_and_drain))
     by_queue = hand_over_by_queue
     yield Line("hand-over to a waiting task, drained / by asyncio.Queue", ratio(stream_by_drain, stream_by_queue), 1.3)
     yield Line("the same, there and back, drained", ratio(hand_over_by_drain, by_queue))

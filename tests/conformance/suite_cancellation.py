@@ -153,7 +153,8 @@ class NoCancellationPointSuite(BufferSuite):
             async with self.open(overflow=policy) as buffer:
                 assert await self._run_cancelled(partial(buffer.put, "a"), way)
                 assert await self._run_cancelled(partial(buffer.put, "b", ttl=60), way)
-                assert await buffer.drain() == ["a", "b"]
+                assert await self._run_cancelled(partial(buffer.put_many, "cd"), way)
+                assert await buffer.drain() == ["a", "b", "c", "d"]
 
     async def test_put_that_drops_returns(self) -> None:
         for way in ways_to_cancel():

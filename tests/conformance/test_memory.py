@@ -17,6 +17,8 @@ from .suite_lease import DoubtSuite, LeaseSuite
 from .suite_order import OrderSuite, PlaceSuite
 from .suite_overflow import BytesSuite, LeasedSuite, OverflowSuite
 from .suite_pauses import ClassifiedFailureSuite, KeySuite, PauseWakeSuite
+from .suite_put_many import PutManyOverflowSuite, PutManySuite
+from .suite_resume import ResumeSuite
 from .suite_ttl import OldAndNewSuite, TtlInTimeSuite, TtlSuite
 from .suite_waiting import AwaitDeliverySuite, FlushSuite, WaitNonemptySuite
 
@@ -49,6 +51,12 @@ class TestLeased(InMemory, LeasedSuite): ...
 class TestBytes(InMemory, BytesSuite): ...
 
 
+class TestPutMany(InMemory, PutManySuite): ...
+
+
+class TestPutManyOverflow(InMemory, PutManyOverflowSuite): ...
+
+
 class TestCancelledWait(InMemory, CancelledWaitSuite): ...
 
 
@@ -71,6 +79,9 @@ class TestKey(InMemory, KeySuite): ...
 
 
 class TestPauseWake(InMemory, PauseWakeSuite): ...
+
+
+class TestResume(InMemory, ResumeSuite): ...
 
 
 class TestTtl(InMemory, TtlSuite): ...

@@ -30,6 +30,10 @@ class Message:
         return len(self.text)
 
 
+Group = tuple[Message, ...]
+"""Messages that are put together, all with the same policy and ttl."""
+
+
 @dataclass
 class PlainBuffer:
     """The buffer in memory, without its shortcuts. Whoever calls :meth:`put` may have to wait: see ``line``."""
@@ -38,8 +42,8 @@ class PlainBuffer:
     max_bytes: float
     now: float
     messages: list[Message] = field(default_factory=list)
-    line: list[Message] = field(default_factory=list)
-    refused: list[Message] = field(default_factory=list)
+    line: list[Group] = field(default_factory=list)
+    refused: list[Group] = field(default_factory=list)
     lease: list[Message] | None = None
     stepped_over: set[str] = field(default_factory=set)
     paused: dict[str, float] = field(default_factory=dict)
@@ -68,51 +72,56 @@ class PlainBuffer:
 
     # ---------------------------------------------------------------- in
 
-    def fits(self, message: Message, beside: list[Message]) -> bool:
-        return len(beside) < self.max_size and sum(other.size for other in beside) + message.size <= self.max_bytes
+    def fits(self, group: Group, beside: list[Message]) -> bool:
+        everybody = [*group, *beside]
+        return len(everybody) <= self.max_size and sum(message.size for message in everybody) <= self.max_bytes
 
-    def put(self, message: Message, may_wait: bool) -> str:
+    def put(self, group: Group, may_wait: bool) -> str:
         """Returns "in", "full" or "waits"."""
-        if not self.line and self.fits(message, self.open()):
-            self.accept(message)
+        policy = group[0].policy if group else Overflow.DROP_NEWEST
+        if policy is Overflow.DROP_NEWEST:
+            for message in group:
+                if self.line or not self.fits((message,), self.open()):
+                    message.outcome = Outcome.DROPPED
+                self.accept(message)
             return "in"
-        if message.policy is Overflow.DROP_NEWEST:
-            self.accept(message)
-            message.outcome = Outcome.DROPPED
+        if not self.line and self.fits(group, self.open()):
+            self.accept(*group)
             return "in"
-        if message.policy is Overflow.REJECT:
+        if policy is Overflow.REJECT or not self.fits(group, []):
             return "full"
-        if message.policy is Overflow.DROP_OLDEST:
-            if not self.fits(message, self.leased()):
+        if policy is Overflow.DROP_OLDEST:
+            if not self.fits(group, self.leased()):
                 return "full"
             if not self.line:
-                self.make_room(message)
-                self.accept(message)
+                self.make_room(group)
+                self.accept(*group)
                 return "in"
         if not may_wait:
             return "full"
-        self.line.append(message)
+        self.line.append(group)
         return "waits"
 
-    def accept(self, message: Message) -> None:
-        message.expires_at = math.inf if message.ttl is None else self.now + message.ttl
-        message.number = len(self.messages) + 1
-        self.messages.append(message)
+    def accept(self, *group: Message) -> None:
+        for message in group:
+            message.expires_at = math.inf if message.ttl is None else self.now + message.ttl
+            message.number = len(self.messages) + 1
+            self.messages.append(message)
 
-    def make_room(self, message: Message) -> None:
-        while not self.fits(message, self.open()):
+    def make_room(self, group: Group) -> None:
+        while not self.fits(group, self.open()):
             self.queued()[0].outcome = Outcome.DROPPED
 
     def serve(self) -> None:
         """Let in who waits, as far as there is room, or may be made by whoever drops old messages."""
         while self.line:
             first = self.line[0]
-            dropping = any(message.policy is Overflow.DROP_OLDEST for message in self.line)
+            dropping = any(group[0].policy is Overflow.DROP_OLDEST for group in self.line)
             if self.fits(first, self.leased() if dropping else self.open()):
                 self.line.pop(0)
                 self.make_room(first)
-                self.accept(first)
-            elif first.policy is Overflow.DROP_OLDEST:
+                self.accept(*first)
+            elif first[0].policy is Overflow.DROP_OLDEST:
                 self.refused.append(self.line.pop(0))
             else:
                 return
@@ -163,6 +172,12 @@ class PlainBuffer:
             self.stepped_over.add(message.key)
         if message.doubt_before is not None:
             message.maybe_sent, message.doubt_before = message.doubt_before, None
+
+    def resume(self, keys: list[str]) -> None:
+        if not keys:
+            self.all_paused = -math.inf
+        for key in keys or list(self.paused):
+            self.paused.pop(key, None)
 
     def end_lease(self) -> None:
         self.lease = None

@@ -17,11 +17,13 @@ from ridethrough.delivery import UNDELIVERED
 from ridethrough.lease import BufferLease, LeasedEntry
 from tests.clocks import JumpingClockLoop
 
-from .plain_buffer import Message, PlainBuffer
+from .plain_buffer import Group, Message, PlainBuffer
 
 R = TypeVar("R")
 
-TEXTS = st.lists(st.sampled_from([key * length for key in "abc" for length in (1, 2, 4)]), min_size=1, max_size=3)
+ANY_TEXT = st.sampled_from([key * length for key in "abc" for length in (1, 2, 4)])
+TEXTS = st.lists(ANY_TEXT, min_size=1, max_size=3)
+KEYS = st.lists(st.sampled_from("abc"), max_size=2)
 POLICIES = st.sampled_from(Overflow)
 TTLS = st.sampled_from([None, None, 1, 2, 5])
 WAITS = st.sampled_from([1, 2, 3, 10])
@@ -45,7 +47,7 @@ class BufferMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = JumpingClockLoop()
         self.deliveries: dict[Message, Delivery[str]] = {}
-        self.putters: dict[Message, asyncio.Task[Delivery[str]]] = {}
+        self.putters: dict[Group, asyncio.Task[list[Delivery[str]]]] = {}
         self.taker: asyncio.Task[None] | None = None
         self.flushes: list[tuple[asyncio.Task[None], list[Message]]] = []
         self.lease: BufferLease[str] | None = None
@@ -85,33 +87,49 @@ class BufferMachine(RuleBasedStateMachine):
     @rule(texts=TEXTS)
     def put_plainly(self, texts: list[str]) -> None:
         for text in texts:
-            self.put_one(text, ..., ...)
+            self.put_group([text], ..., ...)
 
     @rule(texts=TEXTS, ttl=TTLS, policy=POLICIES)
     def put(self, texts: list[str], ttl: float | None, policy: Overflow) -> None:
         for text in texts:
-            self.put_one(text, ttl, policy)
+            self.put_group([text], ttl, policy)
 
-    def put_one(self, text: str, ttl: float | EllipsisType | None, policy: Overflow | EllipsisType) -> None:
-        message = self.message(text, ttl, policy)
-        expected = self.model.put(message, may_wait=True)
-        task = self.loop.create_task(self.buffer.put(text, ttl=ttl, overflow=policy))
+    @rule(texts=st.lists(ANY_TEXT, max_size=5), ttl=TTLS, policy=POLICIES)
+    def put_many(self, texts: list[str], ttl: float | None, policy: Overflow) -> None:
+        self.put_group(texts, ttl, policy, together=True)
+
+    def put_group(
+        self,
+        texts: list[str],
+        ttl: float | EllipsisType | None,
+        policy: Overflow | EllipsisType,
+        *,
+        together: bool = False,
+    ) -> None:
+        async def put() -> list[Delivery[str]]:
+            if together:
+                return await self.buffer.put_many(texts, ttl=ttl, overflow=policy)
+            return [await self.buffer.put(text, ttl=ttl, overflow=policy) for text in texts]
+
+        group = tuple(self.message(text, ttl, policy) for text in texts)
+        expected = self.model.put(group, may_wait=True)
+        task = self.loop.create_task(put())
         self.settle()
         if expected == "waits":
-            self.putters[message] = task
+            self.putters[group] = task
             self.agree_on_who_waits(ask=False)
             return
         assert task.done(), "it waits though it need not"
         if expected == "full":
             assert isinstance(task.exception(), BufferFull)
         else:
-            self.deliveries[message] = task.result()
+            self.deliveries.update(zip(group, task.result(), strict=True))
 
     @rule(texts=TEXTS, ttl=TTLS, policy=POLICIES)
     def put_nowait(self, texts: list[str], ttl: float | None, policy: Overflow) -> None:
         for text in texts:
             message = self.message(text, ttl, policy)
-            expected = self.model.put(message, may_wait=False)
+            expected = self.model.put((message,), may_wait=False)
             try:
                 self.deliveries[message] = self.buffer.put_nowait(text, ttl=ttl, overflow=policy)
             except BufferFull:
@@ -122,9 +140,9 @@ class BufferMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.putters)
     @rule(which=ANY)
     def cancel_put(self, which: int) -> None:
-        message = list(self.putters)[which % len(self.putters)]
-        self.putters.pop(message).cancel()
-        self.model.line.remove(message)
+        group = list(self.putters)[which % len(self.putters)]
+        self.putters.pop(group).cancel()
+        self.model.line.remove(group)
 
     @precondition(lambda self: self.deliveries)
     @rule(which=ANY)
@@ -204,6 +222,11 @@ class BufferMachine(RuleBasedStateMachine):
         self.run(self.lease.__aexit__(None, None, None))
         self.lease = None
 
+    @rule(keys=KEYS)
+    def resume(self, keys: list[str]) -> None:
+        self.model.resume([key if self.keyed else "all" for key in keys])
+        self.buffer.resume(*(key if self.keyed else None for key in keys))
+
     # ---------------------------------------------------------------- waiting
 
     @precondition(lambda self: self.taker is None)
@@ -262,14 +285,14 @@ class BufferMachine(RuleBasedStateMachine):
             return
         self.settle()
         self.agree_on_who_waits(ask=True)
-        for message, task in list(self.putters.items()):
-            assert task.done() == (message not in self.model.line), "a putter overslept, or overtook"
-            if message in self.model.refused:
+        for group, task in list(self.putters.items()):
+            assert task.done() == (group not in self.model.line), "a putter overslept, or overtook"
+            if group in self.model.refused:
                 assert isinstance(task.exception(), BufferFull)
-                del self.putters[message]
+                del self.putters[group]
             elif task.done():
-                self.deliveries[message] = task.result()
-                del self.putters[message]
+                self.deliveries.update(zip(group, task.result(), strict=True))
+                del self.putters[group]
         for flush in list(self.flushes):
             done = flush[0].done()
             assert done == all(message.outcome for message in flush[1]), "flush overslept, or lied"

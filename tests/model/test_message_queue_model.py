@@ -137,6 +137,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.pause_all(self.clock.now + after)
         self.full_pause = max(self.full_pause, self.clock.now + after)
 
+    @rule(keys=st.lists(KEYS, max_size=3))
+    def resume(self, keys: list[str | None]) -> None:
+        self.queue.resume(*keys)
+        if not keys:
+            self.full_pause = 0.0
+            self.key_pauses.clear()
+        for key in keys:
+            self.key_pauses.pop(key, None)
+
     @rule(seconds=st.integers(1, 4))
     def pass_time(self, seconds: int) -> None:
         self.clock.now += seconds

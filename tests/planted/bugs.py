@@ -69,8 +69,8 @@ BUGS = [
     Bug(
         "a newcomer overtakes who waits for room",
         "intake.py",
-        "            if not self._line and ledger.has_room(turn.size):\n",
-        "            if ledger.has_room(turn.size):\n",
+        "            if not self._line and ledger.has_room(turn.count, turn.size):\n",
+        "            if ledger.has_room(turn.count, turn.size):\n",
         f"{BUFFER}::TestOrder::test_put_does_not_overtake_who_waits",
     ),
     Bug(
@@ -84,8 +84,8 @@ BUGS = [
     Bug(
         "one message too many",
         "ledger.py",
-        "        return self.open < self.max_size and",
-        "        return self.open <= self.max_size and",
+        "        return count <= self.max_size and",
+        "        return count <= self.max_size + 1 and",
         f"{BUFFER}::TestOverflow::test_wait",
     ),
     Bug(
@@ -99,24 +99,52 @@ BUGS = [
     Bug(
         "a cancelled put is delivered",
         "intake.py",
-        "            while (delivery := self._take_turn(put)) is None:\n"
+        "            while (deliveries := self._take_turn(put)) is None:\n"
         "                await loop.sleep(waiter, self._monitor.alarm)\n"
         "                waiter = loop.waiter()\n"
-        "            return delivery\n"
+        "            return deliveries\n"
         "        except BaseException:\n"
         "            self._leave(put)\n"
         "            raise\n",
-        "            while (delivery := self._take_turn(put)) is None:\n"
+        "            while (deliveries := self._take_turn(put)) is None:\n"
         "                await loop.sleep(waiter, self._monitor.alarm)\n"
         "                waiter = loop.waiter()\n"
-        "            return delivery\n"
+        "            return deliveries\n"
         "        except BaseException:\n"
         "            with self._monitor:\n"
-        "                self._ledger.drop_oldest_for(put.size)\n"
-        "                self._ledger.accept(put.message, self._terms(put))\n"
+        "                self._ledger.drop_oldest_for(put.count, put.size)\n"
+        "                self._accept(put)\n"
         "            self._leave(put)\n"
         "            raise\n",
         f"{BUFFER}::TestCancelledWait::test_put_cancelled_while_waiting_for_room",
+    ),
+    Bug(
+        "messages put together get in before there is room for all of them",
+        "intake.py",
+        "        return has_room(first.count, first.size) or",
+        "        return has_room(1, 0) or",
+        f"{BUFFER}::TestPutManyOverflow::test_wait_waits_for_room_for_all_at_once",
+    ),
+    Bug(
+        "what fits of a group overtakes who waits",
+        "intake.py",
+        "            fits = not only_what_fits or (not self._line and ledger.has_room(1, size))\n",
+        "            fits = not only_what_fits or ledger.has_room(1, size)\n",
+        f"{BUFFER}::TestPutManyOverflow::test_drop_newest_does_not_overtake_who_waits",
+    ),
+    Bug(
+        "a resume wakes nobody",
+        "buffer.py",
+        "        with self._monitor:\n            self._ledger.resume(*keys)\n",
+        "        with self._monitor.lock:\n            self._ledger.resume(*keys)\n",
+        f"{BUFFER}::TestResume::test_wakes_who_waits",
+    ),
+    Bug(
+        "a pause after a resume does not hold",
+        "message_queue.py",
+        "                lane.paused_until = _NEVER\n                self._place(lane, self._free)\n",
+        "                self._place(lane, self._free)\n",
+        f"{BUFFER}::TestResume::test_key_can_be_deferred_anew",
     ),
     Bug(
         "a cancelled putter keeps its place in the line",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,9 @@ from .network import Network
 
 Message = Any
 """Has a ``key``; no two are equal, nor look alike as a str."""
+
+ALL = ""
+"""Stands for the key of a pause of everything."""
 
 BAD_ENDS = (Outcome.DROPPED, Outcome.EXPIRED, Outcome.REJECTED, Outcome.ABANDONED, Outcome.UNKNOWN)
 
@@ -64,8 +67,8 @@ class Oracle:
         self.set_aside: set[Message] = set()  # deferred, in the lease under way
         self._doubtful: set[Message] = set()  # and was never settled before the next one
         self._leased_at: float | None = None  # a lease of several, by hand
-        self._paused_keys: dict[str, float] = {}
-        self._paused_all = 0.0
+        self._pauses: dict[Hashable, float] = {}  # when they end, by the key; ALL: of everything
+        self._pauses_of_lease: dict[Hashable, float] = {}  # with what was resumed during the lease: it steps over that
         self._waits: dict[int, tuple[str, Callable[[], bool]]] = {}
         self._transitions: list[Transition] = []
 
@@ -86,17 +89,21 @@ class Oracle:
         self._calls += 1
         return self._calls
 
-    def put_returned(self, call: int, message: Message, delivery: Delivery[Any]) -> None:
-        self.tell(f"put {message} returns: {delivery!r}")
-        self.check(delivery.message is message, 1, f"put of {message} gave {delivery!r}")
-        self.deliveries[message] = delivery
-        self._open.add(delivery)
-        if delivery.outcome is not Outcome.DROPPED:  # the newest may be dropped while others wait in line
-            self._order.append((call, delivery))
+    def put_returned(self, call: int, messages: list[Message], deliveries: list[Delivery[Any]]) -> None:
+        self.tell(f"put of {_listed(messages)} returns: {_listed(deliveries)}")
+        given = [delivery.message for delivery in deliveries]
+        self.check(given == messages, 1, f"put of {_listed(messages)} gave {_listed(deliveries)}")
+        first = deliveries[0].id if deliveries else 0
+        for number, delivery in enumerate(deliveries):
+            self.check(delivery.id == first + number, 3, f"something came in between {_listed(deliveries)}")
+            self.deliveries[delivery.message] = delivery
+            self._open.add(delivery)
+            if delivery.outcome is not Outcome.DROPPED:  # the newest may be dropped while others wait in line
+                self._order.append((call, delivery))
 
-    def put_refused(self, message: Message, error: BaseException) -> None:
-        self.tell(f"put {message} raises {type(error).__name__}")
-        self.refused.add(message)
+    def put_refused(self, messages: list[Message], error: BaseException) -> None:
+        self.tell(f"put of {_listed(messages)} raises {type(error).__name__}")
+        self.refused.update(messages)
 
     def undelivered(self, delivery: Delivery[Any]) -> None:
         """For ``on_undelivered``."""
@@ -122,15 +129,17 @@ class Oracle:
         """Nothing that is older and open may stand before it, unless its key is paused."""
         now = self.clock()
         message = delivery.message
-        self.check(now >= self._paused_all, 8, f"{message} is handed out while everything pauses")
-        self.check(now >= self._paused_keys.get(message.key, 0), 9, f"{message} is handed out while its key pauses")
+        pauses = self._pauses if self._leased_at is None else self._pauses_of_lease
+        self.check(now >= pauses.get(ALL, 0), 8, f"{message} is handed out while everything pauses")
+        self.check(now >= pauses.get(message.key, 0), 9, f"{message} is handed out while its key pauses")
         self.check(not self._is_too_old(delivery), 10, f"{message} is handed out too old")
         for other in self.deliveries.values():
-            if other.outcome is None and other.id < delivery.id and other.message not in self.set_aside:
+            if other.outcome is None and other.id < delivery.id:
                 key = other.message.key
                 self.check(key != message.key, 3, f"{message} overtakes {other.message}")
                 since = now if self._leased_at is None else self._leased_at
-                self.check(since < self._paused_keys.get(key, 0), 9, f"{message} overtakes {other.message}, not paused")
+                held_up = other.message in self.set_aside or since < pauses.get(key, 0)
+                self.check(held_up, 9, f"{message} overtakes {other.message}, not paused")
 
     def arrived_text(self, text: str) -> None:
         """A message with this text arrives."""
@@ -151,14 +160,20 @@ class Oracle:
         if not pause.in_doubt:
             self.settled(message)
         until = self.clock() + pause.after
-        if pause.scope == "all":
-            self._paused_all = max(self._paused_all, until)
-        else:
-            self._paused_keys[message.key] = max(self._paused_keys.get(message.key, 0), until)
+        key = ALL if pause.scope == "all" else message.key
+        for pauses in (self._pauses, self._pauses_of_lease):
+            pauses[key] = max(pauses.get(key, 0), until)
+
+    def resumed(self, keys: list[Hashable]) -> None:
+        """The pauses of these keys have been ended, or without any, all of them."""
+        self.tell(f"resume {_listed(keys) or 'everything'}")
+        for key in keys or list(self._pauses):
+            self._pauses.pop(key, None)
 
     def lease_began(self) -> None:
         self.check(self._leased_at is None, 6, "two leases at a time")
         self._leased_at = self.clock()
+        self._pauses_of_lease = dict(self._pauses)
 
     def lease_ends(self) -> None:
         self.set_aside.clear()
@@ -179,10 +194,10 @@ class Oracle:
     def can_lease(self) -> bool:
         """Whether something can be leased now."""
         now = self.clock()
-        if self.peek().leased or now < self._paused_all:
+        if self.peek().leased or now < self._pauses.get(ALL, 0):
             return False
         return any(
-            now >= self._paused_keys.get(delivery.message.key, 0)
+            now >= self._pauses.get(delivery.message.key, 0)
             for delivery in self.deliveries.values()
             if delivery.outcome is None and not self._is_too_old(delivery)
         )
@@ -281,3 +296,7 @@ class Oracle:
     def _check_handed_back(self, outcome: Outcome, messages: list[Message]) -> None:
         ended = [message for message, delivery in self.deliveries.items() if delivery.outcome is outcome]
         self.check(Counter(ended) == Counter(messages), 12, f"{outcome}: {ended}, and handed back: {messages}")
+
+
+def _listed(things: list[Any]) -> str:
+    return ", ".join(map(str, things))

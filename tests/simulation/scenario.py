@@ -49,7 +49,10 @@ class Scenario:
             key=choice((None, lambda message: message.key)),
             on_undelivered=oracle.undelivered,
         )
-        self.keys = "abc" if self.buffer._intake._key is not None else "a"
+        self.keyed = self.buffer._intake._key is not None
+        self.keys = "abc" if self.keyed else "a"
+        # What was added later is in one schedule out of three, so that the old ones stay as they were.
+        self.extended = random.getstate()[1][0] % 3 == 2
         oracle.buffer = self.buffer
         oracle.tell(f"{self.buffer!r}, {oracle.buffer.max_size} at most")
 
@@ -57,6 +60,8 @@ class Scenario:
         """Play it, and close in the end."""
         work = [self._producer] * self.random.randint(1, 3) + [self._waiter] * self.random.randint(0, 2)
         work += self.random.sample([self._drainer, self._canceller, self._thread, self._early_closer], 1)
+        if self.extended:
+            work += [self._resumer] * self.random.randint(0, 2)
         async with create_task_group() as background:
             self._start_sending(background)
             async with create_task_group() as tasks:
@@ -128,24 +133,28 @@ class Scenario:
             await self._pause()
 
     async def _put(self) -> None:
-        message = self._message()
+        together = self.extended and self.random.random() < 0.4
+        messages = [self._message() for _ in range(self.random.randrange(5) if together else 1)]
         options: dict[str, Any] = {}
         if self.random.random() < 0.4:
             options["overflow"] = self.random.choice(tuple(Overflow))
         if self.random.random() < 0.2:
             options["ttl"] = self.random.choice((None, 0.5, 5))
         call = self.oracle.put_called()
-        self.oracle.tell(f"put {message} {options or ''}")
+        self.oracle.tell(f"put {', '.join(map(str, messages))} {options or ''}")
         try:
-            delivery = await self.buffer.put(message, **options)
+            if together:
+                deliveries = await self.buffer.put_many(messages, **options)
+            else:
+                deliveries = [await self.buffer.put(messages[0], **options)]
         except (BufferFull, BufferClosed, get_cancelled_exc_class()) as error:
-            self.oracle.put_refused(message, error)
+            self.oracle.put_refused(messages, error)
             if isinstance(error, get_cancelled_exc_class()):
                 raise
             return
-        self.oracle.put_returned(call, message, delivery)
-        if self.random.random() < 0.3:
-            await self._await(delivery)
+        self.oracle.put_returned(call, messages, deliveries)
+        if self.random.random() < 0.3 and deliveries:
+            await self._await(deliveries[-1])
 
     async def _await(self, delivery: Delivery[Any]) -> None:
         with CancelScope() as scope:
@@ -226,9 +235,18 @@ class Scenario:
         try:
             delivery = self.buffer.put_from_thread(message, overflow=policy)
         except (BufferFull, BufferClosed) as error:
-            self.oracle.put_refused(message, error)
+            self.oracle.put_refused([message], error)
         else:
-            self.oracle.put_returned(call, message, delivery)
+            self.oracle.put_returned(call, [message], [delivery])
+
+    async def _resumer(self) -> None:
+        for _ in range(self.random.randint(1, 6)):
+            await self._pause()
+            keys = []
+            if self.oracle.deliveries and self.random.random() < 0.7:
+                keys = [message.key for message in self.random.choices(list(self.oracle.deliveries), k=2)]
+            self.buffer.resume(*(key if self.keyed else None for key in keys))
+            self.oracle.resumed(keys)
 
     async def _early_closer(self) -> None:
         if self.random.random() < 0.3:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anyio import CancelScope, create_task_group
 
-from ridethrough import AsyncMessageBuffer, BufferClosed, BufferFull, FlushTimeout, Undelivered
+from ridethrough import AsyncMessageBuffer, BufferClosed, BufferFull, Delivery, FlushTimeout, RetryLater, Undelivered
 
 from .exhaustive import Case, schedules
 from .network import Message
@@ -34,16 +34,38 @@ class Actors:
         self._serial = 0
 
     async def put(self, **options: Any) -> None:
-        self._serial += 1
-        message, call = Message(self._serial, "a"), self.oracle.put_called()
+        await self._put(1, lambda messages: self._put_first(messages, **options))
+
+    async def put_two(self, **options: Any) -> None:
+        await self._put(2, lambda messages: self.buffer.put_many(messages, **options))
+
+    async def _put_first(self, messages: list[Message], **options: Any) -> list[Delivery[Message]]:
+        return [await self.buffer.put(messages[0], **options)]
+
+    async def _put(self, count: int, put: Callable[[list[Message]], Awaitable[list[Delivery[Message]]]]) -> None:
+        messages = [Message(self._serial + number, "a") for number in range(1, count + 1)]
+        self._serial += count
+        call = self.oracle.put_called()
         try:
-            delivery = await self.buffer.put(message, **options)
+            deliveries = await put(messages)
         except BaseException as error:
-            self.oracle.put_refused(message, error)
+            self.oracle.put_refused(messages, error)
             if isinstance(error, BufferClosed | BufferFull):
                 return
             raise
-        self.oracle.put_returned(call, message, delivery)
+        self.oracle.put_returned(call, messages, deliveries)
+
+    async def defer(self) -> None:
+        """Be told to send one later, long after everything is over."""
+        async with self.buffer.lease() as lease:
+            for entry in lease:
+                pause = RetryLater(1000, "key")
+                entry.defer(pause.after, "key")
+                self.oracle.paused(entry.message, pause)
+
+    async def resume(self) -> None:
+        self.buffer.resume()
+        self.oracle.resumed([])
 
     async def lease(self) -> None:
         """Send one."""
@@ -149,7 +171,24 @@ def two_putters_and_a_cancel(*, natively: bool) -> Case:
     return play
 
 
+def two_groups_and_a_cancel(*, natively: bool) -> Case:
+    async def play(oracle: Oracle) -> None:
+        actors = Actors(oracle, max_size=2, overflow="wait")
+        await actors.put()
+        async with create_task_group() as until_closed:
+            until_closed.start_soon(lambda: cancelled(actors.put_two, natively=natively))
+            until_closed.start_soon(actors.put_two)
+            until_closed.start_soon(actors.lease)
+            until_closed.start_soon(actors.drain)
+            await asyncio.sleep(1)  # until everybody sleeps
+            await actors.close()
+
+    play.__name__ = f"two_groups_and_a_cancel_{'natively' if natively else 'by_scope'}"
+    return play
+
+
 for way in (True, False):
+    case(two_groups_and_a_cancel(natively=way))
     case(two_waiters_and_a_cancel(natively=way))
     case(two_who_look_and_a_cancel(natively=way))
     case(two_putters_and_a_cancel(natively=way))
@@ -185,6 +224,18 @@ async def close_against_everything(oracle: Oracle) -> None:
     async with create_task_group() as tasks:
         for work in (actors.put, actors.wait, actors.lease, actors.flush, actors.await_all, actors.close, actors.close):
             tasks.start_soon(work)
+
+
+@case
+async def resume_against_who_waits(oracle: Oracle) -> None:
+    actors = Actors(oracle)
+    await actors.put()
+    await actors.defer()
+    async with create_task_group() as until_closed:
+        for work in (actors.wait, actors.lease, actors.put, actors.wait, actors.resume):
+            until_closed.start_soon(work)
+        await asyncio.sleep(1)  # until everybody sleeps
+        await actors.close()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.__name__ for case in CASES])

@@ -57,6 +57,10 @@ AT_ONCE: dict[str, tuple[str, Callable[[Buffer], Awaitable[object]]]] = {
     "put, wait": ("", lambda buffer: buffer.put("new", overflow="wait", ttl=5)),
     "put that drops the oldest": ("ab", lambda buffer: buffer.put("new")),
     "put that drops the newest": ("ab", lambda buffer: buffer.put("new", overflow="drop_newest")),
+    "put_many": ("", lambda buffer: buffer.put_many(["new", "newer"])),
+    "put_many that drops the oldest": ("ab", lambda buffer: buffer.put_many(["new", "newer"])),
+    "put_many that drops the newest": ("a", lambda buffer: buffer.put_many(["new", "newer"], overflow="drop_newest")),
+    "put_many of nothing": ("ab", lambda buffer: buffer.put_many([], overflow="wait")),
     "drain": ("ab", lambda buffer: buffer.drain()),
     "wait_nonempty": ("a", lambda buffer: buffer.wait_nonempty()),
     "lease": ("ab", lease_and_leave),
@@ -146,6 +150,53 @@ async def test_put_that_drops_and_waits_behind_others(kind: str) -> None:
             assert left == sorted(left) and left[0] == "a"
             assert (left[-1] == "e") is not call.cancelled
             assert buffer.statistics().accepted == (4 if call.cancelled else 5)
+
+    assert await sweep(story, kind) >= 1
+
+
+@every_kind()
+async def test_put_many_that_waits_for_room_for_all(kind: str) -> None:
+    async def story(call: Call[list[Delivery[str]]]) -> None:
+        async with open_buffer(max_size=3, overflow="wait") as buffer, create_task_group() as tasks:
+            await put_all(buffer, "abc")
+            await call.start(tasks, partial(buffer.put_many, "xyz"))
+            other = await start(tasks, partial(buffer.put_many, "de"))
+            assert await lease_all(buffer, 1) == "a"
+            await wait_all_tasks_blocked()
+            await buffer.put_many("no", overflow="drop_newest", ttl=5)  # wakes who waits for nothing
+            assert buffer.statistics().waiting_to_put == 2 - (call.state == "cancelled")
+            assert await lease_all(buffer, 1) == "b"
+            await wait_all_tasks_blocked()
+            check(buffer)
+            assert (other.state == "returned") is (call.state == "cancelled")
+            assert await lease_all(buffer, 1) == "c"
+            await wait_all_tasks_blocked()
+            left = await buffer.drain()
+            assert left == (["d", "e"] if call.cancelled else ["x", "y", "z"]), "some of them, or in between"
+            await wait_all_tasks_blocked()
+            assert other.state == "returned", "the wake-up was not passed on"
+            assert await buffer.drain() == ([] if call.cancelled else ["d", "e"])
+            assert buffer.statistics().accepted == (7 if call.cancelled else 10)
+
+    assert await sweep(story, kind) >= 2
+
+
+@every_kind()
+async def test_put_many_that_drops_and_waits_behind_others(kind: str) -> None:
+    async def story(call: Call[list[Delivery[str]]]) -> None:
+        async with open_buffer(max_size=3) as buffer, create_task_group() as tasks:
+            await put_all(buffer, "abc")
+            async with buffer.lease():
+                other = await start(tasks, partial(buffer.put_many, "de", overflow="wait"))
+                await call.start(tasks, partial(buffer.put_many, "fg"))
+                check(buffer)
+                assert await call.end() != "raised"
+            left = await buffer.drain()
+            await wait_all_tasks_blocked()
+            left += await buffer.drain()
+            assert other.state == "returned"
+            # Cancelled after it had joined the line, it may have let the others in already.
+            assert left in ([["a", "f", "g"]] if not call.cancelled else [[*"abcde"], [*"ade"]])
 
     assert await sweep(story, kind) >= 1
 

@@ -82,11 +82,22 @@ async def test_bad_argument_of_a_put_changes_nothing(
     before = buffer.statistics()
     with pytest.raises(error, match=allowed):
         await buffer.put("a", **options)
+    for messages in ("ab", ""):
+        with pytest.raises(error, match=allowed):
+            await buffer.put_many(messages, **options)
     with pytest.raises(error, match=allowed):
         buffer.put_nowait("a", **options)
     with pytest.raises(error, match=allowed):
         await to_thread.run_sync(partial(buffer.put_from_thread, "a", **options))
     assert buffer.statistics() == before
+
+
+@pytest.mark.parametrize("messages", [5, None, object(), AsyncMessageBuffer])
+async def test_messages_that_are_no_iterable_change_nothing(messages: Any) -> None:
+    buffer = AsyncMessageBuffer[str](1, overflow="reject")
+    with pytest.raises(TypeError, match=f"messages must be an iterable, not {type(messages).__name__}"):
+        await buffer.put_many(messages)
+    assert buffer.statistics().accepted == 0
 
 
 async def test_bad_limit_and_bad_timeouts_are_refused() -> None:
@@ -132,8 +143,9 @@ def _uses(buffer: AsyncMessageBuffer[str], delivery: Delivery[str]) -> list[Call
         return await delivery
 
     return [
-        partial(buffer.put, "a"), partial(buffer.put, "a", ttl=1), buffer.drain, buffer.wait_nonempty,
-        buffer.lease().__aenter__, buffer.flush, buffer.enforce_ttl, buffer.aclose, wait,
+        partial(buffer.put, "a"), partial(buffer.put, "a", ttl=1), partial(buffer.put_many, "ab"),
+        partial(buffer.put_many, ""), buffer.drain, buffer.wait_nonempty, buffer.lease().__aenter__, buffer.flush,
+        buffer.enforce_ttl, buffer.aclose, wait,
     ]  # fmt: skip
 
 
@@ -156,6 +168,23 @@ def test_use_in_a_second_loop_is_refused(first: str, second: str) -> None:
     anyio.run(misuse, backend=second)
     assert buffer.statistics() == before
     assert delivery.cancel()
+
+
+def test_resume_needs_no_loop() -> None:
+    loop = asyncio.new_event_loop()
+    buffer = AsyncMessageBuffer[str](key=len)
+    buffer.resume()
+
+    async def pause() -> None:
+        await buffer.put("a")
+        async with buffer.lease() as lease:
+            next(iter(lease)).defer(3600)
+
+    loop.run_until_complete(pause())
+    buffer.resume(1)
+    loop.run_until_complete(asyncio.wait_for(buffer.wait_nonempty(), 10))
+    assert loop.run_until_complete(buffer.drain()) == ["a"]
+    loop.close()
 
 
 def test_use_without_a_loop_is_refused() -> None:
@@ -249,6 +278,8 @@ async def test_no_message_text_in_any_log_repr_or_traceback(caplog: pytest.LogCa
     shown += [dropped, await buffer.put(SECRET), await buffer.put(SECRET)]
     await catch(BufferFull, partial(buffer.put, SECRET, overflow="reject"))
     await catch(MessageTooLarge, partial(buffer.put, SECRET * 10))
+    await catch(BufferFull, partial(buffer.put_many, [SECRET] * 3, overflow="reject"))
+    await catch(MessageTooLarge, partial(buffer.put_many, [SECRET, SECRET * 10]))
     async with buffer.lease(2) as lease:
         await catch(BufferFull, partial(buffer.put, SECRET))
         shown += [lease, *lease]

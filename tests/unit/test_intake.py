@@ -193,3 +193,36 @@ async def test_buffer_full_tells_how_full_in_what() -> None:
     with pytest.raises(BufferFull, match=r"^the buffer is full: 1 of 3 messages, 3 of 4 bytes$"):
         await buffer.put("de")
     assert await buffer.drain() == ["abc"]
+
+
+async def test_messages_put_together_are_gone_through_once() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def key(message: str) -> str:
+        asked.append(("key", message))
+        return message
+
+    def size_of(message: str) -> int:
+        asked.append(("size", message))
+        return 4
+
+    buffer = AsyncMessageBuffer[str](max_bytes=10, key=key, size_of=size_of, overflow="wait")
+    async with create_task_group() as tasks:
+        await buffer.put_many(iter("ab"))
+        waits = await start(tasks, partial(buffer.put_many, iter("cd")))
+        assert await buffer.drain() == ["a", "b"]
+    assert waits.state == "returned"
+    assert asked == [(what, message) for message in "abcd" for what in ("key", "size")]
+    assert await buffer.drain() == ["c", "d"]
+
+
+async def test_messages_put_together_that_cannot_all_get_in_change_nothing() -> None:
+    buffer = AsyncMessageBuffer[Any](3, max_bytes=8)
+    await buffer.put(b"12345678")
+    with pytest.raises(TypeError, match="max_bytes with messages of type int needs size_of="):
+        await buffer.put_many([b"1", 5])
+    with pytest.raises(BufferFull, match=r"^together they never fit in: 4 of 3 messages, 0 of 8 bytes$"):
+        await buffer.put_many([b""] * 4)
+    assert buffer.statistics().accepted == 1
+    assert len(await buffer.put_many([b""] * 3)) == 3
+    assert await buffer.drain() == [b""] * 3

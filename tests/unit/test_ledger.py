@@ -45,30 +45,30 @@ def test_accept_counts() -> None:
 
 def test_has_room_for_max_size_messages() -> None:
     case = LedgerCase("a", max_size=2)
-    assert case.ledger.has_room(10**9)
+    assert case.ledger.has_room(1, 10**9)
     case.put("b")
-    assert not case.ledger.has_room(0)
+    assert not case.ledger.has_room(1, 0)
 
 
 def test_has_room_for_max_bytes() -> None:
     case = LedgerCase(max_bytes=10)
     case.put("a", size=6)
-    assert case.ledger.has_room(4) and not case.ledger.has_room(5)
+    assert case.ledger.has_room(1, 4) and not case.ledger.has_room(1, 5)
 
 
 def test_leased_messages_take_room() -> None:
     case = LedgerCase("a", "b", max_size=2)
     case.lease()
-    assert not case.ledger.has_room(0)
+    assert not case.ledger.has_room(1, 0)
 
 
 def test_could_have_room_unless_all_places_are_leased() -> None:
     case = LedgerCase("a", "b", max_size=2)
-    assert case.ledger.could_have_room(0)
+    assert case.ledger.could_have_room(1, 0)
     lease = case.lease(2)
-    assert not case.ledger.could_have_room(0)
+    assert not case.ledger.could_have_room(1, 0)
     next(iter(lease)).ack()
-    assert case.ledger.could_have_room(0)
+    assert case.ledger.could_have_room(1, 0)
 
 
 def test_could_have_room_unless_too_many_bytes_are_leased() -> None:
@@ -76,9 +76,22 @@ def test_could_have_room_unless_too_many_bytes_are_leased() -> None:
     for message in "abc":
         case.put(message, size=3)
     lease = case.lease(2)
-    assert case.ledger.could_have_room(4) and not case.ledger.could_have_room(5)
+    assert case.ledger.could_have_room(1, 4) and not case.ledger.could_have_room(1, 5)
     next(iter(lease)).reject("no")
-    assert case.ledger.could_have_room(7) and not case.ledger.could_have_room(8)
+    assert case.ledger.could_have_room(1, 7) and not case.ledger.could_have_room(1, 8)
+
+
+def test_has_room_for_several_together() -> None:
+    case = LedgerCase("a", max_size=3, max_bytes=10)
+    assert case.ledger.has_room(2, 10) and not case.ledger.has_room(3, 10) and not case.ledger.has_room(2, 11)
+
+
+def test_could_have_room_for_as_many_as_it_can_hold_beside_what_is_leased() -> None:
+    case = LedgerCase("a", "b", max_size=3, max_bytes=10)
+    assert case.ledger.could_have_room(3, 10)
+    assert not case.ledger.could_have_room(4, 0) and not case.ledger.could_have_room(1, 11)
+    case.lease()
+    assert case.ledger.could_have_room(2, 10) and not case.ledger.could_have_room(3, 0)
 
 
 # Overflow
@@ -86,7 +99,7 @@ def test_could_have_room_unless_too_many_bytes_are_leased() -> None:
 
 def test_drop_oldest_makes_room_for_one() -> None:
     case = LedgerCase("a", "b", "c", max_size=3)
-    case.ledger.drop_oldest_for(0)
+    case.ledger.drop_oldest_for(1, 0)
     case.put("d")
     assert case.accounts() == {"accepted": 4, "queued": 3, "dropped": 1}
     assert case.deliveries["a"].outcome is Outcome.DROPPED and case.deliveries["a"].reason == "the buffer was full"
@@ -97,21 +110,27 @@ def test_drop_oldest_makes_room_for_bytes() -> None:
     case = LedgerCase(max_bytes=10)
     for message, size in (("a", 3), ("b", 0), ("c", 3), ("d", 4)):
         case.put(message, size=size)
-    case.ledger.drop_oldest_for(5)
+    case.ledger.drop_oldest_for(1, 5)
     assert case.ended_now() == ["a", "b", "c"]
     assert case.accounts() == {"accepted": 4, "queued": 1, "dropped": 3, "size": 4}
 
 
+def test_drop_oldest_makes_room_for_several() -> None:
+    case = LedgerCase("a", "b", "c", max_size=4)
+    case.ledger.drop_oldest_for(3, 0)
+    assert case.ended_now() == ["a", "b"]
+
+
 def test_drop_oldest_drops_nothing_while_there_is_room() -> None:
     case = LedgerCase("a", "b", max_size=3)
-    case.ledger.drop_oldest_for(0)
+    case.ledger.drop_oldest_for(1, 0)
     assert case.ended_now() == []
 
 
 def test_drop_oldest_never_drops_a_leased_message() -> None:
     case = LedgerCase("a", "b", "c", max_size=3)
     lease = case.lease(2)
-    case.ledger.drop_oldest_for(0)
+    case.ledger.drop_oldest_for(1, 0)
     case.put("d")
     assert case.ended_now() == ["c"]
     case.ledger.end_lease(lease)
@@ -127,7 +146,7 @@ def test_drop_oldest_drops_what_is_held_up_in_its_turn() -> None:
     case.ledger.end_lease(lease)
     assert messages(case.lease()) == ["b1"]
     for expected in ("a1", "a2"):
-        case.ledger.drop_oldest_for(0)
+        case.ledger.drop_oldest_for(1, 0)
         case.put(f"instead of {expected}")
         assert case.ended_now() == [expected]
 

@@ -51,6 +51,30 @@ def test_defer_of_all_holds_up_everything() -> None:
     assert messages(case.lease(10)) == ["a1", "b1"]
 
 
+@pytest.mark.parametrize(("keys", "ready"), [((), ["a1", "b1"]), (("a",), ["a1"]), (("b", "c"), ["b1"])])
+def test_resume_ends_the_pauses_of_these_keys_or_of_all(keys: tuple[str, ...], ready: list[str]) -> None:
+    case = LedgerCase()
+    case.put_keyed("a1", "b1")
+    for _ in range(2):
+        lease = case.lease()
+        next(iter(lease)).defer(5)
+        case.ledger.end_lease(lease)
+    case.ledger.resume(*keys)
+    assert messages(case.lease(10)) == ready
+
+
+def test_resumed_message_is_not_overtaken_in_the_lease_that_it_was_deferred_in() -> None:
+    case = LedgerCase()
+    case.put_keyed("a1", "b1", "a2", "b2")
+    lease = case.lease(4)
+    entries = iter(lease)
+    next(entries).defer(5)
+    case.ledger.resume("a")
+    assert [entry.message for entry in entries] == ["b1", "b2"]
+    case.ledger.end_lease(lease)
+    assert messages(case.lease(10)) == ["a1", "b1", "a2", "b2"]
+
+
 @pytest.mark.parametrize("seconds", [0, 60])
 @pytest.mark.parametrize(("scope", "handed_out"), [("key", ["a1", "b1"]), ("all", ["a1"])])
 def test_deferred_message_is_not_overtaken_in_the_same_lease(scope: Any, handed_out: list[str], seconds: float) -> None:
@@ -202,7 +226,7 @@ def test_memory_does_not_grow_with_what_was_cancelled_or_dropped() -> None:
         if number % 2:
             ledger.cancel(delivery)
         else:
-            ledger.drop_oldest_for(0)
+            ledger.drop_oldest_for(1, 0)
         del delivery
         ledger.drop_newest(Message(), NO_TERMS)
         ledger.ended_now.clear()
