@@ -110,20 +110,32 @@ class RetryLater(RidethroughError):
         scope: ``"key"``: only messages with the same key pause (without keys: everything); ``"all"``: everything.
         reason: why, for logs; no message contents.
         in_doubt: True if the message may have arrived all the same: its ``maybe_sent`` stays True then.
+        unsent: True if the message was not sent at all, so that the attempt does not count and its ``maybe_sent`` is
+            what it was before.
 
     Raises:
-        TypeError, ValueError: ``after`` is not a number of at least 0, or ``scope`` is unknown.
+        TypeError, ValueError: ``after`` is not a number of at least 0, ``scope`` is unknown, or what was not sent is
+            said to be in doubt.
     """
 
     def __init__(
-        self, after: float, scope: Literal["key", "all"] = "key", reason: str = "", *, in_doubt: bool = False
+        self,
+        after: float,
+        scope: Literal["key", "all"] = "key",
+        reason: str = "",
+        *,
+        in_doubt: bool = False,
+        unsent: bool = False,
     ) -> None:
         check_pause(after, scope)
+        if in_doubt and unsent:
+            raise ValueError("in_doubt must be False of what was unsent: it cannot have arrived")
         super().__init__(after, scope, reason)
         self.after = after
         self.scope: Literal["key", "all"] = scope
         self.reason = reason
         self.in_doubt = in_doubt
+        self.unsent = unsent
 
     def __str__(self) -> str:
         return self.reason or f"again in {self.after:g} s ({self.scope})"

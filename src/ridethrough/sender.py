@@ -161,12 +161,15 @@ class Sender(Generic[T]):
             entry.reject(error)
             self.carried = True
         elif isinstance(error, RetryLater):
+            if error.unsent:
+                entry.unbegin()
             entry.defer(error.after, error.scope, in_doubt=error.in_doubt)
         else:
             if isinstance(error, LINK_ERRORS):
                 self._judge_loss(entry, error)
             return [error]
-        self._losses.pop(delivery, None)
+        if not (isinstance(error, RetryLater) and error.unsent):  # or else nothing has been tried since the last loss
+            self._losses.pop(delivery, None)
         if error is not None:
             await checkpoint()  # with a pause of 0, and a link that never waits, nobody else would have a turn
         return []

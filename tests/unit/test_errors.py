@@ -69,6 +69,7 @@ EXAMPLES = [
     Undelivered(outcome=Outcome.DROPPED, reason="the buffer was full"),
     LinkLost("reset by peer", unsent=True),
     RetryLater(after=1.5, scope="all", reason="rate limited", in_doubt=True),
+    RetryLater(after=1.5, unsent=True),
     Rejected("unregistered"),
     AuthenticationFailed("unlinked"),
 ]
@@ -117,6 +118,7 @@ def test_retry_later_pauses_the_key_unless_it_says_otherwise() -> None:
     assert (RetryLater(2).after, RetryLater(2).scope) == (2, "key")
     assert (RetryLater(0, "all").after, RetryLater(0, "all").scope) == (0, "all")
     assert RetryLater(2).in_doubt is False and RetryLater(2, in_doubt=True).in_doubt is True
+    assert RetryLater(2).unsent is False and RetryLater(2, unsent=True).unsent is True
     assert str(RetryLater(2.5, "all")) == "again in 2.5 s (all)"
     assert str(RetryLater(2.5, reason="rate limited")) == "rate limited"
 
@@ -126,6 +128,8 @@ def test_retry_later_refuses_what_is_no_pause() -> None:
         RetryLater(-1)
     with pytest.raises(ValueError, match="scope must be 'key' or 'all', not 'everything'"):
         RetryLater(1, "everything")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="in_doubt must be False of what was unsent"):
+        RetryLater(1, in_doubt=True, unsent=True)
 
 
 @pytest.mark.parametrize("scope", ["key", "all"])

@@ -194,6 +194,28 @@ async def test_retry_later_that_leaves_the_message_in_doubt(on_doubt: str, outco
         assert line.network.received == (["a"] if on_doubt == "retry" else [])
 
 
+@pytest.mark.parametrize("on_doubt", list(OnDoubt))
+async def test_retry_later_of_what_was_not_sent_costs_no_attempt_and_leaves_no_doubt(on_doubt: OnDoubt) -> None:
+    async with Line(on_doubt) as line:
+        delivery = await line.buffer.put("a")
+        line.network.on_send.extend([raising(RetryLater(60, unsent=True))] * 2)
+        await line.serve_for(119)
+        assert fate(delivery) == (None, 0, False)
+        await line.serve_for(2)
+        assert fate(delivery) == (Outcome.SENT, 1, False)
+
+
+async def test_retry_later_of_what_was_not_sent_leaves_the_doubt_from_an_earlier_send() -> None:
+    async with Line() as line:
+        delivery = await line.buffer.put("a")
+        line.network.on_send.extend([cut_in, raising(RetryLater(60, unsent=True))])
+        await line.serve()
+        await line.serve_for(59)
+        assert fate(delivery) == (None, 1, True)
+        await line.serve_for(2)
+        assert fate(delivery) == (Outcome.SENT, 2, True)
+
+
 async def test_retry_later_at_once_from_a_link_that_never_waits_gives_others_their_turn() -> None:
     async with Line() as line, create_task_group() as tasks:
         await put_all(line.buffer, "a")
@@ -259,6 +281,15 @@ async def test_losses_count_as_poison_only_when_running() -> None:
         assert delivery.outcome is None
         await line.serve()
         assert delivery.outcome is Outcome.REJECTED
+
+
+async def test_losses_with_nothing_sent_between_them_are_running() -> None:
+    async with Line(poison_after=2) as line:
+        delivery = await line.buffer.put("a")
+        line.network.on_send.extend([cut_in, raising(RetryLater(0, unsent=True)), cut_in])
+        await line.serve()
+        await line.serve()
+        assert fate(delivery) == (Outcome.REJECTED, 2, True)
 
 
 async def test_losses_under_one_message_do_not_count_for_another() -> None:
