@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
-from typing import Any, Generic, Self, TypeVar
-from weakref import WeakSet
+from typing import Any, Generic, TypeVar
 
 from anyio import (
     CancelScope,
@@ -26,12 +24,16 @@ from .abc import Link, MessageBuffer
 from .backoff import Backoff
 from .errors import AuthenticationFailed, FlushTimeout, LinkLost, RetryLater, check_seconds, describe
 from .logs import get_logger
+from .observing import Observer, Observers
 from .sender import LINK_ERRORS, OnDoubt, Sender, essence
 from .state import RUNNING, ConnectionEvent, ConnectionState, Transition, next_state
 
 T = TypeVar("T")
 
 logger: logging.Logger = get_logger("supervisor")
+
+Transitions = Observer[Transition]
+"""The transitions of a supervisor, one after the other: an async iterator."""
 
 
 class ReconnectSupervisor(Generic[T]):
@@ -98,7 +100,7 @@ class ReconnectSupervisor(Generic[T]):
 
         self._state = ConnectionState.IDLE
         self._changed: Event | None = None  # set, and forgotten, at the next transition
-        self._observers: WeakSet[Transitions] = WeakSet()
+        self._observers: Observers[Transition] = Observers()
         self._scope: CancelScope | None = None  # of the run under way
         self._wait: Event | None = None  # of the backoff under way
         self._closing = False
@@ -127,9 +129,7 @@ class ReconnectSupervisor(Generic[T]):
 
         It keeps up to 100 transitions for a slow reader, and then forgets the oldest.
         """
-        transitions = Transitions(self._state is ConnectionState.CLOSED)
-        self._observers.add(transitions)
-        return transitions
+        return self._observers.add()
 
     async def wait_connected(self, timeout: float | None = None) -> None:
         """Wait until there is a link.
@@ -363,41 +363,9 @@ class ReconnectSupervisor(Generic[T]):
     def _step(self, event: ConnectionEvent, reason: str = "", delay: float | None = None) -> None:
         """Make a transition: the only place where the state changes."""
         previous, self._state = self._state, next_state(self._state, event)
-        transition = Transition(previous, event, self._state, reason, self._attempt, delay)
-        for observer in self._observers:
-            observer.add(transition)
+        self._observers.tell(Transition(previous, event, self._state, reason, self._attempt, delay))
+        if self._state is ConnectionState.CLOSED:
+            self._observers.end()
         if self._changed is not None:
             self._changed.set()
             self._changed = None
-
-
-class Transitions:
-    """The transitions of a supervisor, one after the other: an async iterator.
-
-    **Cancellation.** A cancelled wait for the next one has taken nothing.
-    """
-
-    def __init__(self, over: bool) -> None:
-        self._transitions: deque[Transition] = deque(maxlen=100)
-        self._arrived: Event | None = None  # set, and forgotten, when there is another one
-        self._over = over
-
-    def add(self, transition: Transition) -> None:
-        """Add one. For the supervisor."""
-        self._transitions.append(transition)
-        self._over = transition.state is ConnectionState.CLOSED
-        if self._arrived is not None:
-            self._arrived.set()
-            self._arrived = None
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Transition:
-        while not self._transitions:
-            if self._over:
-                raise StopAsyncIteration
-            if self._arrived is None:
-                self._arrived = Event()
-            await self._arrived.wait()
-        return self._transitions.popleft()
