@@ -11,6 +11,8 @@ from anyio import BrokenResourceError, EndOfStream, create_task_group, create_tc
 from anyio.abc import SocketAttribute, SocketStream
 
 HOME = "+491701234567"
+_QUESTIONS = ("listAccounts", "listDevices")
+"""What sends nothing."""
 
 
 class Recorder:
@@ -25,8 +27,8 @@ class Recorder:
         self.endpoint = f"tcp://127.0.0.1:{port}"
         self.heard = bytearray()
 
-    def sends(self) -> list[dict[str, Any]]:
-        """The parameters of the requests to send, after a look at the form of all that was heard.
+    def requests(self) -> list[tuple[str, dict[str, Any]]]:
+        """The methods and parameters of the requests that send something, after a look at the form of all of them.
 
         It must be one object of JSON a line, each with the members of a request and no others, and an id of its own.
         A line ends where a reader in Java sees it end: at a newline, or a carriage return.
@@ -37,8 +39,7 @@ class Recorder:
         assert all(request.keys() == {"jsonrpc", "id", "method", "params"} for request in requests)
         assert [request["id"] for request in requests] == list(range(1, len(requests) + 1))
         assert [request["method"] for request in requests[:1]] == ["listAccounts"]
-        assert {request["method"] for request in requests[1:]} <= {"send"}
-        return [request["params"] for request in requests[1:]]
+        return [(each["method"], each["params"]) for each in requests if each["method"] not in _QUESTIONS]
 
     async def serve(self, stream: SocketStream) -> None:
         """Answer each line of a connection."""
@@ -57,7 +58,7 @@ class Recorder:
 
 
 def _answer(request: dict[str, Any]) -> bytes:
-    result = {"timestamp": 1, "results": []} if request["method"] == "send" else [{"number": HOME}]
+    result = [{"number": HOME}] if request["method"] == "listAccounts" else {"timestamp": 1, "results": []}
     return json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode() + b"\n"
 
 

@@ -1,42 +1,31 @@
-"""Whatever is in a text, exactly one line goes out for it, and the daemon reads exactly that text."""
+"""Whatever is in a message, exactly one line goes out for it, and the daemon reads exactly that message."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import pytest
 from anyio import fail_after
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ridethrough.jsonrpc import ClientProtocol, LocalProtocolError
 from ridethrough.signal_cli import SignalClient, Target, TargetKind, TextMessage, make_target
+from ridethrough.signal_cli.messages import SignalMessage
+from tests.security.hostile import FRAGMENTS, REQUEST, messages, targets, texts
 from tests.security.recorder import HOME, recording
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 PATIENCE = 20
 
-REQUEST = '{"jsonrpc":"2.0","id":2,"method":"send","params":{"message":"injected","noteToSelf":true}}'
-FRAGMENTS = [
-    "\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\v", "\f", "\0", "\x1b[2J", "\x7f", "\ufeff", "\u202e", "\ufffe",
-    '"', "'", "\\", "\\n", "\\u000a", "\\", '"}}', "}\n{", f"\n{REQUEST}\n", f'"}}}}\n{REQUEST}\n{{"a":{{"b":"',
-    '","noteToSelf":true,"x":"', '"],"recipient":["+15550100200"],"x":["', "[" * 1200,
-    "NaN", "null", "1e999", "0" * 1200, "\N{HONEYBEE}", "e\u0301", "x" * 2100,
-]  # fmt: skip
 ADDRESSES = {
     "to": ["+493012345678", "11111111-1111-4111-8111-00000000000A"],
     "username": ["anna.42"],
     "group": ["AAAAAAAAAAAAAAAAAAAAAA=="],
 }
-
-fragments = st.sampled_from(FRAGMENTS)
-texts = st.lists(fragments | st.text(max_size=20), min_size=1, max_size=6).map("".join).filter(bool)
-targets = st.one_of(
-    st.builds(Target, st.sampled_from([kind for kind in TargetKind if kind is not TargetKind.SELF]), texts),
-    st.just(Target(TargetKind.SELF)),
-)
 
 
 def near(valid: list[str]) -> st.SearchStrategy[str]:
@@ -45,14 +34,14 @@ def near(valid: list[str]) -> st.SearchStrategy[str]:
     return texts | pieces.map(lambda piece: piece[0][: piece[1]] + piece[2] + piece[0][piece[1] :])
 
 
-async def heard_by_the_daemon(messages: list[TextMessage]) -> list[dict[str, Any]]:
-    """The parameters that arrive when these are sent."""
+async def heard_by_the_daemon(messages: Sequence[SignalMessage]) -> list[tuple[str, dict[str, Any]]]:
+    """The methods and parameters that arrive when these are sent."""
     with fail_after(PATIENCE):
         async with recording() as recorder:
             async with SignalClient(recorder.endpoint, account=HOME, close_timeout=None) as client:
                 for message in messages:
                     await client.buffer.put(message)
-            return recorder.sends()
+            return recorder.requests()
 
 
 @BACKENDS
@@ -61,7 +50,8 @@ async def heard_by_the_daemon(messages: list[TextMessage]) -> list[dict[str, Any
 def test_texts_arrive_as_they_are(sent: list[str], backend: str) -> None:
     target = make_target(to=ADDRESSES["to"][0])
     heard = anyio.run(heard_by_the_daemon, [TextMessage(target, text) for text in sent], backend=backend)
-    assert heard == [{"account": HOME, "recipient": [target.address], "message": text} for text in sent]
+    expected = {"account": HOME, "recipient": [target.address]}
+    assert heard == [("send", {**expected, "message": text}) for text in sent]
 
 
 @BACKENDS
@@ -69,14 +59,71 @@ def test_texts_arrive_as_they_are(sent: list[str], backend: str) -> None:
 @given(sent=st.lists(targets, min_size=1, max_size=8))
 def test_addresses_that_were_never_checked_arrive_as_they_are(sent: list[Target], backend: str) -> None:
     heard = anyio.run(heard_by_the_daemon, [TextMessage(target, "hello") for target in sent], backend=backend)
-    assert heard == [{"account": HOME, **target.params(), "message": "hello"} for target in sent]
+    assert heard == [("send", {"account": HOME, **target.params(), "message": "hello"}) for target in sent]
+
+
+@BACKENDS
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sent=st.lists(messages, min_size=1, max_size=4))
+def test_messages_of_every_kind_arrive_as_they_are(sent: list[SignalMessage], backend: str) -> None:
+    heard = anyio.run(heard_by_the_daemon, sent, backend=backend)
+    expected = [message.request(HOME) for message in sent]
+    assert heard == [(method, {"account": HOME, **params}) for method, params in expected]
+
+
+TARGETS = {"recipient", "groupId", "username", "noteToSelf"}
+PARAMS = {
+    "send": {
+        "message", "attachment", "mention", "textStyle", "quoteTimestamp", "quoteAuthor", "quoteMessage",
+        "quoteMention", "quoteTextStyle", "previewUrl", "previewTitle", "previewDescription", "previewImage",
+        "sticker", "viewOnce", "editTimestamp", "storyTimestamp", "storyAuthor",
+    },
+    "sendReaction": {"emoji", "targetAuthor", "targetTimestamp", "remove"},
+    "remoteDelete": {"targetTimestamp"},
+    "sendReceipt": {"targetTimestamp", "type"},
+    "updateContact": {"expiration"},
+    "updateGroup": {"expiration"},
+}  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(message=messages)
+def test_no_field_makes_another_parameter_or_address(message: SignalMessage) -> None:
+    method, params = message.request(HOME)
+    assert params.keys() <= PARAMS[method] | TARGETS
+    address = {name: params[name] for name in params.keys() & TARGETS}
+    if method in ("send", "sendReaction", "remoteDelete"):
+        assert address == message.target.params()
+    else:
+        ((name, value),) = address.items()
+        prefix = "u:" if message.target.kind is TargetKind.USERNAME else ""
+        assert name == ("groupId" if message.target.kind is TargetKind.GROUP else "recipient")
+        assert value == (f"{prefix}{message.target.address}" if message.target.address else HOME)
+
+
+@given(message=messages.filter(lambda message: isinstance(message, TextMessage)))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_no_field_of_a_text_spills_into_another(message: TextMessage) -> None:
+    _, params = message.request(HOME)
+    assert params["message"] == message.text
+    assert [param.split(":", 2)[2] for param in params.get("mention", [])] == [each.person for each in message.mentions]
+    assert [param.split(":")[2] for param in params.get("textStyle", [])] == [each.kind for each in message.styles]
+    assert len(params.get("attachment", [])) == len(message.attachments)
+    for param, attachment in zip(params.get("attachment", []), message.attachments, strict=True):
+        head = param.split(",")[0]
+        assert param == attachment.path or head.count(";") == 1 + (attachment.name is not None)
+    if message.quote is not None:
+        assert params["quoteMessage"] == message.quote.text
+    if message.preview is not None:
+        sent = [params.get(f"preview{name}", "") for name in ("Url", "Title", "Description")]
+        assert sent == [message.preview.url, message.preview.title, message.preview.description]
 
 
 @BACKENDS
 @pytest.mark.parametrize("text", ["\n" * 2_000_000, f"\r\n{REQUEST}" * 20_000], ids=["newlines", "requests"])
 def test_long_text_is_one_line(text: str, backend: str) -> None:
     (heard,) = anyio.run(heard_by_the_daemon, [TextMessage(make_target(note_to_self=True), text)], backend=backend)
-    assert heard == {"account": HOME, "noteToSelf": True, "message": text}
+    assert heard == ("send", {"account": HOME, "noteToSelf": True, "message": text})
 
 
 @pytest.mark.parametrize("argument", ADDRESSES)
