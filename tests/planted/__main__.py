@@ -10,7 +10,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .bugs import BUGS, Bug
+from .bugs import BUGS as CORE_BUGS
+from .bugs import Bug
+from .signal_bugs import SIGNAL_BUGS
+
+BUGS = [*CORE_BUGS, *SIGNAL_BUGS]
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1  # of pytest's exit statuses

@@ -318,26 +318,4 @@ BUGS = [
         '        return f"<Delivery {self.id} of {self.message}: {state}, attempts: {self.attempts}{doubt}>"\n',
         "tests/unit/test_buffer.py::test_no_message_text_in_any_log_repr_or_traceback",
     ),
-    # Signal
-    Bug(
-        "no time limit for an answer",
-        "signal_cli/connection.py",
-        "            with move_on_after(timeout):\n",
-        "            with move_on_after(None):\n",
-        "tests/unit/signal_cli/test_connection.py",
-    ),
-    Bug(
-        "an answer goes to the wrong request",
-        "signal_cli/connection.py",
-        "        call = self._calls[event.id]\n",
-        "        call = next(iter(self._calls.values()))\n",
-        "tests/unit/signal_cli/test_connection.py",
-    ),
-    Bug(
-        "an end after the write counts as not sent",
-        "signal_cli/connection.py",
-        "            raise LinkLost(self._reason, unsent=not call.begun)\n",
-        "            raise LinkLost(self._reason, unsent=True)\n",
-        "tests/unit/signal_cli/test_connection.py",
-    ),
 ]

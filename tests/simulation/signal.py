@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, Event, sleep
+from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
 from ridethrough import LinkLost, Rejected, RetryLater
 from ridethrough.signal_cli import SendResult, TextMessage
-from ridethrough.signal_cli.answers import Judge
+from ridethrough.signal_cli.connection import Connection, LineConnection, OnReceive
+from ridethrough.signal_cli.endpoints import Endpoint
+from ridethrough.signal_cli.inbox import Mailbox
+from ridethrough.signal_cli.judge import Judge
 from ridethrough.signal_cli.link import SignalLink
+from ridethrough.signal_cli.messages import SignalMessage
 from ridethrough.testing import Failure
 from ridethrough.testing.fake_signal import FakeSignal, RequestFailed
 
@@ -24,6 +30,9 @@ SENDS = (
     "well", "well", "well", "well", "late", "stall", "cut before", "cut after", "cut in answer", "garbage", "wrong id",
     "NETWORK_FAILURE", "RATE_LIMIT_FAILURE", "IDENTITY_FAILURE",
 )  # fmt: skip
+PROBES = ("well", "well", "well", "late", "stall", "cut before", "cut in answer")
+WEATHER = (503, 403, 429, "away", "away", "away")
+"""How it goes between the daemon and Signal, when it does not go well: by its HTTP status, or it is away."""
 CONNECTS = ("well", "well", "well", "refuse", "account missing", "frozen")
 
 
@@ -58,6 +67,7 @@ class MemoryDaemon:
         self.faulty = random.random() < 0.9
         self.streams: list[MemoryStream] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.attempts: Counter[SignalMessage] = Counter()  # at sending each message, but for those taken back
         self._signal = FakeSignal([ACCOUNT])
         self._frozen = False
 
@@ -65,7 +75,7 @@ class MemoryDaemon:
         """What happens next."""
         return self.random.choice(kinds) if self.faulty else "well"
 
-    async def connect(self) -> Any:
+    async def open(self, on_receive: OnReceive) -> Connection:
         """For :class:`SignalLink`."""
         kind = self.pick(CONNECTS)
         self.oracle.tell(f"connect goes: {kind}")
@@ -75,10 +85,19 @@ class MemoryDaemon:
         self._frozen = kind == "frozen"
         self._signal.accounts = [] if kind == "account missing" else [ACCOUNT]
         self.streams.append(MemoryStream(self))
-        return self.streams[-1]
+        return LineConnection(cast("SocketStream", self.streams[-1]), lambda _: None, on_receive)
 
-    def after_read(self, stream: Any) -> None:
-        """For :class:`SignalLink`: there is nothing to do."""
+    async def change_weather(self) -> None:
+        """Cut the daemon off from Signal for a while, now and then."""
+        for _ in range(self.random.randint(1, 4)):
+            await sleep(self.random.choice((0, 1, 20)))
+            kind = self.random.choice(WEATHER)
+            self.oracle.tell(f"Signal: {kind}")
+            self._signal.service_reachable = kind != "away"
+            self._signal.service_status = None if kind == "away" else int(kind)
+            await sleep(self.random.choice((0.1, 2, 40)))
+            self.oracle.tell("Signal: well")
+            self._signal.service_reachable, self._signal.service_status = True, None
 
     def cut(self) -> None:
         """Cut the connection that there is, if there is one."""
@@ -105,7 +124,7 @@ class MemoryDaemon:
 
     async def _answer(self, stream: MemoryStream, request: dict[str, Any]) -> None:
         method, params = request["method"], request["params"]
-        kind = self.pick(SENDS) if method == "send" else "well"
+        kind = self.pick({"send": SENDS, "listDevices": PROBES}.get(method, ("well",)))
         self.oracle.tell(f"daemon: {method} {params.get('message', '')} goes: {kind}")
         await self.dawdle()
         if kind == "cut before":
@@ -197,16 +216,21 @@ class MemoryStream:
 class WatchedLink(SignalLink):
     """A link to such a daemon; tells the oracle what each send comes to."""
 
-    def __init__(self, daemon: MemoryDaemon, judge: Judge) -> None:
-        super().__init__(daemon, ACCOUNT, judge, 60)  # type: ignore[arg-type]
+    def __init__(self, daemon: MemoryDaemon, judge: Judge, mailbox: Mailbox) -> None:
+        super().__init__(cast("Endpoint", daemon), ACCOUNT, judge, mailbox, 60)
         self._oracle = daemon.oracle
+        self._attempts = daemon.attempts
 
-    async def send(self, message: TextMessage) -> SendResult:
+    async def send(self, message: SignalMessage) -> SendResult | None:
         oracle = self._oracle
         oracle.send_begins(message, "somehow")
+        self._attempts[message] += 1
+        begun = oracle.deliveries[message].attempts
+        oracle.check(begun == self._attempts[message], 8, f"{begun} attempts, and {self._attempts[message]} sends")
         try:
             result = await super().send(message)
         except RetryLater as pause:
+            self._attempts[message] -= pause.unsent
             oracle.paused(message, pause)
             raise
         except Rejected:
@@ -214,6 +238,7 @@ class WatchedLink(SignalLink):
             raise
         except LinkLost as lost:
             if lost.unsent:
+                self._attempts[message] -= 1
                 oracle.settled(message)
             raise
         oracle.settled(message)

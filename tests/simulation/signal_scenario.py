@@ -7,8 +7,7 @@ from typing import Any
 from anyio import create_task_group, sleep_forever
 
 from ridethrough import Delivery
-from ridethrough.signal_cli import SendResult, SignalClient, make_target
-from ridethrough.signal_cli.answers import Judge
+from ridethrough.signal_cli import OnUntrusted, SendResult, ServiceState, SignalClient, make_target
 
 from .scenario import Scenario, SeededBackoff
 from .signal import MemoryDaemon, Text, WatchedLink
@@ -26,18 +25,35 @@ class SignalScenario(Scenario):
         doubt = random.choice(("retry", "retry", "report"))
         oracle.at_most_once = doubt == "report"
         backoff = SeededBackoff(random, random.choice((0.5, 5)))
-        client = SignalClient("unix:/nowhere", buffer=self.buffer, on_doubt=doubt, backoff=backoff, close_timeout=0)
-        judge = Judge(backoff)
-        client.supervisor._connect = lambda: WatchedLink(daemon, judge)
+        client = SignalClient(
+            "unix:/nowhere",
+            buffer=self.buffer,
+            on_doubt=doubt,
+            on_untrusted=random.choice(tuple(OnUntrusted)),
+            backoff=backoff,
+            close_timeout=0,
+        )
+        client.supervisor._connect = lambda: WatchedLink(daemon, client._judge, client._mailbox)
         oracle.supervisor = client.supervisor
         try:
             async with create_task_group() as tasks, client:
                 tasks.start_soon(self._observe, client.supervisor.states())
+                tasks.start_soon(self._observe_service, client.service.changes())
+                if daemon.faulty and random.random() < 0.5:
+                    tasks.start_soon(daemon.change_weather)
                 if random.random() < 0.5:
                     tasks.start_soon(self._disturb, daemon, client.supervisor)
                 await sleep_forever()
         finally:
             daemon.stop()
+
+    async def _observe_service(self, changes: Any) -> None:
+        """It ends when the client is closed."""
+        state = ServiceState.UNKNOWN
+        async for change in changes:
+            self.oracle.tell(f"service: {change}")
+            self.oracle.check(change.previous is state, 13, f"{change} does not go on from {state}")
+            state = change.state
 
     def _message(self) -> Any:
         self._serial += 1

@@ -1,20 +1,6 @@
-"""What the daemon's answers to ``send`` mean: sent, wait, or never.
+"""Reading the daemon's answers: what is in them, as values. What they lead to is judge.py's.
 
-================================  ====================================================================
-answer                            what it leads to
-================================  ====================================================================
-a result                          sent, even if it failed for some members of a group: the others have it
-an error with NETWORK_FAILURE     everything pauses, longer each time, until a send has worked
-an error with RATE_LIMIT_FAILURE  this target pauses, for as long as the service says
-an error with other types         rejected; UNREGISTERED_FAILURE may first be looked into (see link.py)
--3, or -32603 about the network   like NETWORK_FAILURE
--32603 about a rate limit         like RATE_LIMIT_FAILURE
--32602                            the account is gone: wait for it as for a link (see link.py)
-any other error                   rejected
-================================  ====================================================================
-
-The codes are signal-cli's own and stand in no manual; measured on 0.13.19. It answers -32603 to a text of more than
-2000 bytes, which it uploads first, where a short one gets types: then the message ends with the class of the exception.
+The codes and the forms are signal-cli's own and stand in no manual; measured on 0.13.19.
 """
 
 from __future__ import annotations
@@ -25,17 +11,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ..backoff import Backoff
-from ..errors import LinkLost, Rejected, RetryLater, RidethroughError
-from .messages import Target
+from ..errors import RidethroughError
+from .targets import Target
 
+USER_ERROR = -1
+IO_ERROR = -3
 METHOD_NOT_FOUND = -32601
 ACCOUNT_MISSING = -32602
 INTERNAL_ERROR = -32603
-IO_ERROR = -3
 
-_RATE_LIMIT_PAUSES = Backoff(initial=1.0, maximum=60.0)
-"""For a rate limit that comes without a time."""
 _LONGEST_PAUSE = 7 * 24 * 3600
 """In seconds; a service that asks for more is not believed."""
 
@@ -46,9 +30,17 @@ _THROWN = re.compile(
 )
 """What a message of INTERNAL_ERROR ends with. Before that it may quote what was sent."""
 _NETWORK = re.compile(r"Socket|Connect|Timeout|UnknownHost|NoRoute|Network|SSL|EOF|StreamReset|IOException")
-
+_REFUSED = ("401", "403")
+_FOR_A_MEMBER = re.compile(r"Failed to send message: org\.whispersystems\.[\w.]+: ", re.ASCII)
+"""What a message of INTERNAL_ERROR begins with if Signal failed for one member of a group, whatever became of the
+others. Before anything is sent, as when an attachment is uploaded, no class is named there."""
+_NOT_REGISTERED = re.compile(r"The user (\S+) is not registered\.")
+"""A message of USER_ERROR, about somebody whom a message names, such as the author of what it quotes."""
+_STATUS = re.compile(r"Failed to get linked devices: \[(\d{3})\]", re.ASCII)
+"""What a message of IO_ERROR to ``listDevices`` begins with if Signal has answered at all."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TOKEN = re.compile(r"[\w.~+/=:-]{1,500}", re.ASCII)
 
 
 class DaemonError(RidethroughError):
@@ -84,6 +76,14 @@ class ResultType(StrEnum):
     """One that this version does not know."""
 
 
+_BY_CODE = {
+    IO_ERROR: ResultType.NETWORK_FAILURE,
+    -4: ResultType.IDENTITY_FAILURE,
+    -5: ResultType.RATE_LIMIT_FAILURE,
+}
+"""What each of these codes says of every recipient."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientResult:
     """What became of a message for one recipient.
@@ -91,13 +91,15 @@ class RecipientResult:
     Attributes:
         type: how it went.
         uuid, number: who it was, as far as the daemon says; None if it does not.
-        retry_after: for a rate limit: in how many seconds to try again; None if the service does not say.
+        retry_after: for a rate limit: in how many seconds to try again; None if Signal does not say.
+        token: for a rate limit: the CAPTCHA that ends it; None if there is none.
     """
 
     type: ResultType
     uuid: str | None = None
     number: str | None = field(default=None, repr=False)
     retry_after: float | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,17 @@ class SendResult:
         return tuple(result for result in self.results if result.type is not ResultType.SUCCESS)
 
 
-def read_failures(error: DaemonError) -> tuple[RecipientResult, ...]:
-    """The ``results`` that an error of ``send`` comes with."""
-    return read_results(error.data.get("response") if isinstance(error.data, Mapping) else None)
+# ---------------------------------------------------------------- results
+
+
+def read_timestamp(result: Any) -> int | None:
+    """The ``timestamp`` of a result; None if it has none."""
+    timestamp = result.get("timestamp") if isinstance(result, Mapping) else None
+    return timestamp if isinstance(timestamp, int) and not isinstance(timestamp, bool) else None
 
 
 def read_results(response: Any) -> tuple[RecipientResult, ...]:
-    """The ``results`` of a response to ``send``; what is not of that form is left out."""
+    """The ``results`` of a response to a message; what is not of that form is left out."""
     results = response.get("results") if isinstance(response, Mapping) else None
     if not isinstance(results, list):
         return ()
@@ -134,7 +140,7 @@ def read_results(response: Any) -> tuple[RecipientResult, ...]:
 def _read_result(result: Mapping[str, Any]) -> RecipientResult:
     kind, address, after = result.get("type"), result.get("recipientAddress"), result.get("retryAfterSeconds")
     address = address if isinstance(address, Mapping) else {}
-    uuid, number = address.get("uuid"), address.get("number")
+    uuid, number, token = address.get("uuid"), address.get("number"), result.get("token")
     if isinstance(after, bool) or not isinstance(after, int | float) or not 0 <= after <= _LONGEST_PAUSE:
         after = None
     return RecipientResult(
@@ -142,74 +148,75 @@ def _read_result(result: Mapping[str, Any]) -> RecipientResult:
         uuid if isinstance(uuid, str) and _UUID.fullmatch(uuid) else None,
         number if isinstance(number, str) else None,
         after,
+        token if isinstance(token, str) and _TOKEN.fullmatch(token) else None,
     )
 
 
-def was_not_looked_up(error: DaemonError) -> bool:
-    """Whether an error says of somebody that the daemon knows by no UUID that there is no such account on Signal."""
-    return any(each.type is ResultType.UNREGISTERED_FAILURE and each.uuid is None for each in read_failures(error))
+def all_failed(result: Any) -> DaemonError | None:
+    """A result that says of everybody that they did not get it, as the error that it is.
 
-
-class Judge:
-    """Tells what the answers to ``send`` lead to. One for a client: how long to pause grows from link to link.
-
-    Args:
-        backoff: how long to pause when the daemon cannot reach Signal.
+    The daemon answers so to a change of a group (measured on 0.13.19), and with an error to everything else.
     """
-
-    def __init__(self, backoff: Backoff) -> None:
-        self._backoff = backoff
-        self._failures: dict[Target | None, int] = {}  # None: of the service
-
-    def sent(self, target: Target, result: Any) -> SendResult:
-        """Read a result, which ends the pauses of the service and of that target.
-
-        Raises:
-            LinkLost: it is no result of a send, so that this is no daemon to go on with.
-        """
-        timestamp = result.get("timestamp") if isinstance(result, Mapping) else None
-        if not isinstance(timestamp, int) or isinstance(timestamp, bool):
-            raise LinkLost("the daemon answered a send without a timestamp")
-        self._failures.pop(None, None)
-        self._failures.pop(target, None)
-        return SendResult(timestamp, read_results(result))
-
-    def failed(self, target: Target, error: DaemonError) -> RetryLater | Rejected:
-        """Tell what an error leads to."""
-        results = read_failures(error)
-        types = {result.type for result in results} or _types_of_internal(error)
-        if ResultType.NETWORK_FAILURE in types:
-            # Signal may have taken it: measured, 35 ms after it had and was then cut off. An upload comes before.
-            pause = self._pause(None, self._backoff)
-            return RetryLater(pause, "all", "the daemon cannot reach Signal", in_doubt=bool(results))
-        if ResultType.RATE_LIMIT_FAILURE in types:
-            said = max((result.retry_after or 0.0 for result in results), default=0.0)
-            return RetryLater(said or self._pause(target, _RATE_LIMIT_PAUSES), "key", "rate limited")
-        rejection = Rejected(", ".join(sorted(types)) or str(error))
-        rejection.__cause__ = error.with_traceback(None)  # its frames hold the message
-        return rejection
-
-    def not_looked_up(self, target: Target) -> RetryLater:
-        """Tell what it leads to that the daemon could not look up who a target is."""
-        return RetryLater(self._pause(target, self._backoff), "key", "the daemon could not look up the recipient")
-
-    def _pause(self, what: Target | None, backoff: Backoff) -> float:
-        failures = self._failures.get(what, 0)
-        self._failures[what] = failures + 1
-        return backoff.delay(failures)
+    results = read_results(result)
+    if not results or any(each.type is ResultType.SUCCESS for each in results):
+        return None
+    return DaemonError(USER_ERROR, "", {"response": result})
 
 
-def _thrown(error: DaemonError) -> re.Match[str] | None:
-    return _THROWN.search(error.message) if error.code == INTERNAL_ERROR else None
+# ---------------------------------------------------------------- errors
 
 
-def _types_of_internal(error: DaemonError) -> set[ResultType]:
-    """The types that an error without any stands for."""
-    if error.code == IO_ERROR:
-        return {ResultType.NETWORK_FAILURE}
+def read_failures(error: DaemonError) -> tuple[RecipientResult, ...]:
+    """The ``results`` that an error in answer to a message comes with."""
+    return read_results(error.data.get("response") if isinstance(error.data, Mapping) else None)
+
+
+def read_types(error: DaemonError) -> set[ResultType]:
+    """The types of these results; without any, the type that the error stands for by its code or words, if any."""
+    if types := {result.type for result in read_failures(error)}:
+        return types
+    if error.code in _BY_CODE:
+        return {_BY_CODE[error.code]}
+    if error.code == USER_ERROR and _NOT_REGISTERED.fullmatch(error.message):
+        return {ResultType.UNREGISTERED_FAILURE}
     thrown = _thrown(error)
     if thrown is None:
         return set()
-    if _NETWORK.search(thrown["name"]) or (thrown["status"] or "").startswith("5"):
+    status = thrown["status"] or ""
+    if _NETWORK.search(thrown["name"]) or status.startswith("5") or status in _REFUSED:
         return {ResultType.NETWORK_FAILURE}
     return {ResultType.RATE_LIMIT_FAILURE} if thrown["name"] == "RateLimitException" else set()
+
+
+def is_for_a_member(error: DaemonError) -> bool:
+    """Whether an error is about one member of a group; the others may have got the message."""
+    return error.code == INTERNAL_ERROR and _FOR_A_MEMBER.match(error.message) is not None
+
+
+def read_unknown(error: DaemonError, target: Target) -> dict[str, Any] | None:
+    """Whom the daemon takes for somebody without Signal, though it may just have failed to look them up.
+
+    Args:
+        error: the answer to a message.
+        target: whom the message goes to.
+
+    Returns:
+        Who it is, as parameters of ``getUserStatus``; None if there is no such doubt.
+    """
+    if any(each.type is ResultType.UNREGISTERED_FAILURE and each.uuid is None for each in read_failures(error)):
+        return target.params()
+    who = _NOT_REGISTERED.fullmatch(error.message) if error.code == USER_ERROR else None
+    if who is None:
+        return None
+    return {"recipient" if who[1].startswith("+") else "username": [who[1]]}
+
+
+def read_status(error: DaemonError) -> int | None:
+    """The HTTP status with which Signal has answered to ``listDevices``; None if it did not answer."""
+    status = _STATUS.match(error.message)
+    return int(status[1]) if status else None
+
+
+def _thrown(error: DaemonError) -> re.Match[str] | None:
+    """The class of the exception that is behind an INTERNAL_ERROR."""
+    return _THROWN.search(error.message) if error.code == INTERNAL_ERROR else None

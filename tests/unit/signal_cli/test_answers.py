@@ -1,4 +1,4 @@
-"""answers.py: what each of the daemon's answers leads to. The answers are those of signal-cli 0.13.19."""
+"""answers.py: what is in the daemon's answers. They are those of signal-cli 0.13.19."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 import pytest
 
-from ridethrough import Backoff, LinkLost, Rejected, RetryLater
-from ridethrough.signal_cli import DaemonError, RecipientResult, ResultType, SendResult, make_target
-from ridethrough.signal_cli.answers import Judge, read_results, was_not_looked_up
+from ridethrough.signal_cli.answers import (
+    DaemonError,
+    RecipientResult,
+    ResultType,
+    SendResult,
+    all_failed,
+    is_for_a_member,
+    read_failures,
+    read_results,
+    read_status,
+    read_timestamp,
+    read_types,
+    read_unknown,
+)
+from ridethrough.signal_cli.targets import make_target
 
 NUMBER, ACI = "+491701234567", "11111111-1111-4111-8111-000000000001"
-ANNA, BERT = make_target(to=NUMBER), make_target(to=ACI)
 SECRET = "meet me at noon"
 NETWORK, RATE_LIMIT, IDENTITY = "NETWORK_FAILURE", "RATE_LIMIT_FAILURE", "IDENTITY_FAILURE"
-
-
-class Ceilings(Backoff):
-    """Pauses for as long as it may, so that it can be foretold."""
-
-    def delay(self, failures: int, _random: Any = None) -> float:
-        return self.ceiling(failures)
-
-
-def judge() -> Judge:
-    return Judge(Ceilings(1.0, 8.0))
 
 
 def result(kind: object = "SUCCESS", uuid: str | None = ACI, **more: Any) -> dict[str, Any]:
@@ -44,30 +44,25 @@ def internal(end: str) -> DaemonError:
     return error(-32603, message=f"{SECRET} (tomorrow): {end}")
 
 
-# A result
+def for_a_member(what: str) -> DaemonError:
+    """What the daemon makes of an HTTP status to a message for one member of a group."""
+    why = f"org.whispersystems.signalservice.api.push.exceptions.{what} (IOException) (UnexpectedErrorException)"
+    return error(-32603, message=f"Failed to send message: {why}")
 
 
-@pytest.mark.parametrize(
-    ("results", "read", "failed"),
-    [
-        ([], (), ()),
-        ([result()], ("SUCCESS",), ()),
-        ([result(NETWORK), result()], (NETWORK, "SUCCESS"), (NETWORK,)),
-        ([result("NEWER_FAILURE"), result(["SUCCESS"])], ("OTHER", "OTHER"), ("OTHER", "OTHER")),
-    ],
-)
-def test_result_is_sent(results: list[Any], read: tuple[str, ...], failed: tuple[str, ...]) -> None:
-    sent = judge().sent(ANNA, {"timestamp": 1795501188360, "results": results})
-    assert sent.timestamp == 1795501188360
-    assert tuple(each.type for each in sent.results) == read
-    assert tuple(each.type for each in sent.failures) == failed
+# Results
 
 
-@pytest.mark.parametrize("answer", [None, [], "sent", {}, {"timestamp": None}, {"timestamp": True}, {"timestamp": 1.5}])
-def test_result_of_something_else_is_no_daemon_to_go_on_with(answer: Any) -> None:
-    with pytest.raises(LinkLost, match="without a timestamp") as caught:
-        judge().sent(ANNA, answer)
-    assert not caught.value.unsent
+NO_TIMESTAMPS: list[Any] = [None, [], "sent", {}, *({"timestamp": each} for each in (None, "1", True, 1.5))]
+
+
+@pytest.mark.parametrize("answer", NO_TIMESTAMPS)
+def test_result_without_a_timestamp(answer: Any) -> None:
+    assert read_timestamp(answer) is None
+
+
+def test_result_with_a_timestamp() -> None:
+    assert read_timestamp({"timestamp": 1795501188360, "results": []}) == 1795501188360
 
 
 @pytest.mark.parametrize(
@@ -75,12 +70,18 @@ def test_result_of_something_else_is_no_daemon_to_go_on_with(answer: Any) -> Non
     [
         (result(), RecipientResult(ResultType.SUCCESS, ACI, NUMBER)),
         (result(RATE_LIMIT, retryAfterSeconds=5), RecipientResult(ResultType.RATE_LIMIT_FAILURE, ACI, NUMBER, 5)),
+        (
+            result(RATE_LIMIT, retryAfterSeconds=86400, token="8f1c-4+/=_~.:"),
+            RecipientResult(ResultType.RATE_LIMIT_FAILURE, ACI, NUMBER, 86400, "8f1c-4+/=_~.:"),
+        ),
+        (result("NEWER_FAILURE", uuid=None), RecipientResult(ResultType.OTHER, None, NUMBER)),
+        (result("SUCCESS", uuid=SECRET), RecipientResult(ResultType.SUCCESS, None, NUMBER)),
         ({}, RecipientResult(ResultType.OTHER)),
-        ({"recipientAddress": [], "type": None}, RecipientResult(ResultType.OTHER)),
+        ({"recipientAddress": [], "type": ["SUCCESS"]}, RecipientResult(ResultType.OTHER)),
         ({"recipientAddress": {"uuid": 1, "number": 2}, "type": 3}, RecipientResult(ResultType.OTHER)),
     ],
 )
-def test_recipient_result(answer: dict[str, Any], read: RecipientResult) -> None:
+def test_result_for_one_recipient(answer: dict[str, Any], read: RecipientResult) -> None:
     assert read_results({"results": [answer]}) == (read,)
 
 
@@ -91,164 +92,134 @@ def test_time_to_wait_that_makes_no_sense(after: Any) -> None:
     assert read_results({"results": [result(RATE_LIMIT, retryAfterSeconds=after)]})[0].retry_after is None
 
 
+@pytest.mark.parametrize("token", ["", "a token", "a\ntoken", "tökén", "t" * 501, 5, ["t"], None])
+def test_token_that_makes_no_sense(token: Any) -> None:
+    assert read_results({"results": [result(RATE_LIMIT, token=token)]})[0].token is None
+
+
 @pytest.mark.parametrize("response", [None, [], {}, {"results": None}, {"results": {}}, {"results": [None, "x", 5]}])
 def test_results_of_no_such_form(response: Any) -> None:
     assert read_results(response) == ()
+
+
+def test_failures_of_a_result_are_those_who_did_not_get_it() -> None:
+    sent = SendResult(1, read_results({"results": [result(NETWORK), result(), result("NEWER_FAILURE")]}))
+    assert [each.type for each in sent.failures] == [ResultType.NETWORK_FAILURE, ResultType.OTHER]
+
+
+@pytest.mark.parametrize(
+    ("results", "types"),
+    [([result(NETWORK), result(RATE_LIMIT)], {NETWORK, RATE_LIMIT}), ([result(IDENTITY)], {IDENTITY})],
+)
+def test_result_that_all_have_failed_is_an_error(results: list[Any], types: set[str]) -> None:
+    failure = all_failed({"timestamp": 1, "results": results})
+    assert isinstance(failure, DaemonError)
+    assert read_types(failure) == types
+
+
+@pytest.mark.parametrize("answer", [{}, None, {"results": []}, {"results": [result(NETWORK), result()]}])
+def test_other_results_are_none(answer: Any) -> None:
+    assert all_failed(answer) is None
 
 
 def test_results_show_no_number() -> None:
     assert NUMBER not in repr(SendResult(1, read_results({"results": [result()]})))
 
 
-# Errors: everything pauses
+# Errors
+
+
+@pytest.mark.parametrize("data", [None, SECRET, [], {}, {"response": SECRET}, {"response": {"results": SECRET}}])
+def test_data_of_an_error_of_no_such_form(data: Any) -> None:
+    assert read_failures(DaemonError(-1, "", data)) == ()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "types"),
     [
-        error(-1, result(NETWORK)),
-        error(-1, result(IDENTITY), result(NETWORK), result(RATE_LIMIT)),
-        error(-3),
-        internal("Closed unexpectedly (SocketException) (UnexpectedErrorException)"),
-        internal("timeout (SocketTimeoutException)"),
-        internal("(IOException)"),
-        internal("chat.signal.org: Name or service not known (UnknownHostException) (UnexpectedErrorException)"),
-        internal("[503]  (NonSuccessfulResponseCodeException) (UnexpectedErrorException)"),
+        (error(-1, result(NETWORK)), {NETWORK}),
+        (error(-5, result(IDENTITY), result(NETWORK), result(RATE_LIMIT)), {IDENTITY, NETWORK, RATE_LIMIT}),
+        (error(-1, result("SOCKET_ON_FIRE")), {"OTHER"}),
+        # by the code
+        (error(-3), {NETWORK}),
+        (error(-4), {IDENTITY}),
+        (error(-5), {RATE_LIMIT}),
+        (error(-1), set()),
+        (error(-1, message=f"The user {NUMBER} is not registered."), {"UNREGISTERED_FAILURE"}),
+        (error(-1, message=f"The user {NUMBER} is not registered. {SECRET}"), set()),
+        (error(-6), set()),
+        (error(-32602), set()),
+        # by the class
+        (internal("Closed unexpectedly (SocketException) (UnexpectedErrorException)"), {NETWORK}),
+        (internal("timeout (SocketTimeoutException)"), {NETWORK}),
+        (internal("(IOException)"), {NETWORK}),
+        (internal("chat.signal.org: unknown (UnknownHostException) (UnexpectedErrorException)"), {NETWORK}),
+        (internal("[503]  (NonSuccessfulResponseCodeException) (UnexpectedErrorException)"), {NETWORK}),
+        (internal("[404]  (NonSuccessfulResponseCodeException) (UnexpectedErrorException)"), set()),
+        (internal("[403] Authorization failed! (AuthorizationFailedException) (UnexpectedErrorException)"), {NETWORK}),
+        (for_a_member("AuthorizationFailedException: [403] Authorization failed!"), {NETWORK}),
+        (for_a_member("MalformedResponseException: Unable to parse entity"), {NETWORK}),
+        (internal("[429] Rate Limited (RateLimitException) (UnexpectedErrorException)"), {RATE_LIMIT}),
+        (internal("(ClassCastException)"), set()),
+        (internal("/tmp/x (IOException) (AttachmentInvalidException)"), set()),
+        (internal("no exception"), set()),
+        (internal(f"(SocketException) {SECRET}"), set()),
+        (error(-1, message="(SocketException)"), set()),
     ],
     ids=str,
 )
-def test_network_failure_pauses_everything(answer: DaemonError) -> None:
-    led_to = judge().failed(ANNA, answer)
-    assert isinstance(led_to, RetryLater)
-    assert (led_to.after, led_to.scope, str(led_to)) == (1.0, "all", "the daemon cannot reach Signal")
-
-
-def pauses(of: Judge, count: int, target: Any = ANNA, kind: str = NETWORK) -> list[float]:
-    led_to = [of.failed(target, error(-1, result(kind))) for _ in range(count)]
-    return [each.after for each in led_to if isinstance(each, RetryLater)]
-
-
-def test_network_pauses_grow_whoever_they_are_met_by() -> None:
-    of = judge()
-    assert pauses(of, 3) + pauses(of, 2, BERT) == [1.0, 2.0, 4.0, 8.0, 8.0]
-
-
-def test_network_pauses_start_anew_when_a_send_has_worked() -> None:
-    of = judge()
-    pauses(of, 3)
-    of.failed(BERT, error(-4, result(IDENTITY)))
-    assert pauses(of, 1) == [8.0], "a refusal has shown nothing"
-    of.sent(BERT, {"timestamp": 1})
-    assert pauses(of, 2) == [1.0, 2.0]
-
-
-# Errors: the target pauses
-
-
-@pytest.mark.parametrize(
-    ("answer", "after"),
-    [
-        (error(-5, result(RATE_LIMIT, retryAfterSeconds=86400, token="a token")), 86400),
-        (error(-5, *(result(RATE_LIMIT, retryAfterSeconds=after) for after in (3, 9, 5))), 9),
-        (error(-1, result(IDENTITY), result(RATE_LIMIT, retryAfterSeconds=0.5)), 0.5),
-    ],
-)
-def test_rate_limit_pauses_its_target_for_as_long_as_the_service_says(answer: DaemonError, after: float) -> None:
-    led_to = judge().failed(ANNA, answer)
-    assert isinstance(led_to, RetryLater)
-    assert (led_to.after, led_to.scope, str(led_to)) == (after, "key", "rate limited")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        error(-5, result(RATE_LIMIT)),
-        error(-5, result(RATE_LIMIT, retryAfterSeconds=0)),
-        internal("[429] Rate Limited (RateLimitException) (UnexpectedErrorException)"),
-    ],
-    ids=str,
-)
-def test_rate_limit_without_a_time_pauses_its_target_longer_each_time(answer: DaemonError) -> None:
-    longest = [0.0] * 8
-    for _ in range(200):  # these pauses are random parts of their ceilings
-        of = judge()
-        for at in range(8):
-            led_to = of.failed(ANNA, answer)
-            assert isinstance(led_to, RetryLater) and led_to.scope == "key"
-            longest[at] = max(longest[at], led_to.after)
-    ceilings = [1, 2, 4, 8, 16, 32, 60, 60]
-    assert all(ceiling / 2 < after <= ceiling for ceiling, after in zip(ceilings, longest, strict=True))
-
-
-def test_pauses_of_targets_and_of_the_service_grow_apart() -> None:
-    of = judge()
-    assert [of.not_looked_up(ANNA).after for _ in range(3)] == [1.0, 2.0, 4.0]
-    assert [of.not_looked_up(BERT).after for _ in range(2)] == [1.0, 2.0]
-    assert pauses(of, 2) == [1.0, 2.0]
-    of.sent(ANNA, {"timestamp": 1})
-    assert of.not_looked_up(ANNA).after == 1.0
-    assert of.not_looked_up(BERT).after == 4.0
-
-
-# Errors that reject
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (error(-4, result(IDENTITY)), IDENTITY),
-        (error(-1, result("UNREGISTERED_FAILURE")), "UNREGISTERED_FAILURE"),
-        (error(-1, result("INVALID_PRE_KEY_FAILURE"), result(IDENTITY)), "IDENTITY_FAILURE, INVALID_PRE_KEY_FAILURE"),
-        (error(-1, result("SOCKET_ON_FIRE")), "OTHER"),
-        (error(-1, message=f"Invalid phone number '{NUMBER} {SECRET}'"), "the daemon answered with error -1"),
-        (error(-6), "the daemon answered with error -6"),
-        (error(-32602), "the daemon answered with error -32602"),
-        (DaemonError(-1, "", {"response": SECRET}), "the daemon answered with error -1"),
-        (DaemonError(-1, "", SECRET), "the daemon answered with error -1"),
-        (error(-1, message="(SocketException)"), "the daemon answered with error -1"),
-        (internal("no exception"), "the daemon answered with error -32603"),
-        (internal(f"(SocketException) {SECRET}"), "the daemon answered with error -32603"),
-        (internal("(java.lang.Integer) (XException)"), "the daemon answered with error -32603 (XException)"),
-        (
-            internal("[404]  (NonSuccessfulResponseCodeException) (UnexpectedErrorException)"),
-            "the daemon answered with error -32603 (NonSuccessfulResponseCodeException)",
-        ),
-        (
-            internal("/tmp/x (IOException) (AttachmentInvalidException)"),
-            "the daemon answered with error -32603 (AttachmentInvalidException)",
-        ),
-    ],
-    ids=str,
-)
-def test_other_errors_reject(answer: DaemonError, reason: str) -> None:
-    led_to = judge().failed(ANNA, answer)
-    assert isinstance(led_to, Rejected)
-    assert str(led_to) == reason
-    assert led_to.__cause__ is answer
-
-
-def test_rejection_keeps_no_frames_that_hold_the_message() -> None:
-    try:
-        raise internal("(ClassCastException)")
-    except DaemonError as caught:
-        led_to = judge().failed(ANNA, caught)
-    assert led_to.__cause__ is not None and led_to.__cause__.__traceback__ is None
+def test_types_of_an_error(answer: DaemonError, types: set[str]) -> None:
+    assert read_types(answer) == types
 
 
 @pytest.mark.parametrize(
     ("answer", "so"),
     [
-        (error(-1, result("UNREGISTERED_FAILURE", None)), True),
-        (error(-1, result("UNREGISTERED_FAILURE", ACI)), False),
-        (error(-1, result(NETWORK, None)), False),
-        (error(-1), False),
+        (for_a_member("NonSuccessfulResponseCodeException: [503] Bad response: 503 -: "), True),
+        (for_a_member("MalformedResponseException: Unable to parse entity"), True),
+        (
+            error(-32603, message="Failed to send message: Write failed! (IOException) (UnexpectedErrorException)"),
+            False,
+        ),
+        (error(-32603, message=f"{SECRET} Failed to send message: org.whispersystems.X: (IOException)"), False),
+        (error(-1, message="Failed to send message: org.whispersystems.X: "), False),
     ],
 )
-def test_was_not_looked_up(answer: DaemonError, so: bool) -> None:
-    assert was_not_looked_up(answer) is so
+def test_is_for_a_member(answer: DaemonError, so: bool) -> None:
+    assert is_for_a_member(answer) is so
 
 
-# DaemonError
+@pytest.mark.parametrize(
+    ("answer", "who"),
+    [
+        (error(-1, result("UNREGISTERED_FAILURE", None)), {"recipient": [NUMBER]}),
+        (error(-1, message="The user +4930123456 is not registered."), {"recipient": ["+4930123456"]}),
+        (error(-1, message="The user anna.42 is not registered."), {"username": ["anna.42"]}),
+        (error(-1, message=f"The user {NUMBER} {SECRET} is not registered."), None),
+        (error(-3, message="The user +4930123456 is not registered."), None),
+        (error(-1, result("UNREGISTERED_FAILURE", ACI)), None),
+        (error(-1, result(NETWORK, None)), None),
+        (error(-1), None),
+    ],
+)
+def test_whom_the_daemon_may_have_failed_to_look_up(answer: DaemonError, who: Any) -> None:
+    assert read_unknown(answer, make_target(to=NUMBER)) == who
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("[401] Authorization failed!", 401),
+        ("[503] ", 503),
+        ("Closed unexpectedly", None),
+        ("Unrecognized token [503]", None),
+        ("[5035]", None),
+        ("", None),
+    ],
+)
+def test_status_of_an_answer_to_the_probe(words: str, status: int | None) -> None:
+    assert read_status(error(-3, message=f"Failed to get linked devices: {words}")) == status
+    assert read_status(error(-3, message=words)) is None
 
 
 def test_daemon_error_shows_neither_words_nor_data() -> None:

@@ -11,9 +11,11 @@ from anyio import Event, create_task_group, fail_after
 
 from ridethrough import Backoff, LinkLost, Rejected, RetryLater
 from ridethrough.signal_cli import SendResult, Target, TargetKind, TextMessage, make_target
-from ridethrough.signal_cli.answers import Judge
 from ridethrough.signal_cli.endpoints import TcpEndpoint, parse_endpoint
+from ridethrough.signal_cli.inbox import Mailbox
+from ridethrough.signal_cli.judge import Judge
 from ridethrough.signal_cli.link import SignalLink
+from ridethrough.signal_cli.service import ServiceStatus
 from ridethrough.testing import FakeSignalDaemon, Refuse
 from tests.unit.signal_cli.scripted import PATIENCE, Peer, Script, scripted
 
@@ -26,7 +28,8 @@ SENT = {"timestamp": 1795501188360, "results": []}
 
 
 def link_to(endpoint: str | TcpEndpoint, account: str | None = None, timeout: float = PATIENCE) -> SignalLink:
-    return SignalLink(parse_endpoint(str(endpoint)), account, Judge(Backoff(0.001, 0.01)), timeout)
+    judge = Judge(ServiceStatus(), Backoff(0.001, 0.01))
+    return SignalLink(parse_endpoint(str(endpoint)), account, judge, Mailbox(account), timeout)
 
 
 def unregistered(uuid: str | None = None) -> dict[str, Any]:
@@ -234,11 +237,11 @@ async def test_message_that_no_connection_takes_is_rejected() -> None:
 
 async def test_what_an_error_leads_to() -> None:
     async with FakeSignalDaemon(accounts=[HOME]) as daemon, link_to(daemon.endpoint) as link:
-        daemon.fail_next(Refuse(-3), Refuse(-4))
+        daemon.fail_next(Refuse(-3), Refuse(-6))
         with pytest.raises(RetryLater) as later:
             await link.send(HELLO)
         assert later.value.scope == "all"
-        with pytest.raises(Rejected, match=r"^the daemon answered with error -4$"):
+        with pytest.raises(Rejected, match=r"^the daemon answered with error -6$"):
             await link.send(HELLO)
 
 
@@ -293,6 +296,7 @@ async def send_to_unregistered(answer: Any, *, code: int | None = None, **to: An
 
     async def serve(peer: Peer) -> None:
         await peer.fail(await peer.hear(), -1, unregistered())
+        await peer.answer(await peer.hear(), [])
         question.append(await peer.hear())
         if code is None:
             await peer.answer(question[0], answer)
@@ -322,7 +326,7 @@ async def test_daemon_is_asked_about_somebody_whom_it_never_looked_up(to: dict[s
 async def test_somebody_who_cannot_be_looked_up_now_is_tried_again_later(answer: Any, code: int | None) -> None:
     *_, error = await send_to_unregistered(answer, code=code)
     assert isinstance(error, RetryLater)
-    assert (error.scope, str(error)) == ("key", "the daemon could not look up the recipient")
+    assert (error.scope, str(error)) == ("key", "the daemon could not look somebody up")
 
 
 @pytest.mark.parametrize(("answer", "code"), [(None, -32601), (None, None), ([], None), ([None, {}], None)])
@@ -331,9 +335,12 @@ async def test_daemon_that_cannot_say_more_is_believed(answer: Any, code: int | 
     assert isinstance(error, Rejected)
 
 
-async def test_link_lost_while_asking_about_somebody_leaves_no_doubt() -> None:
+@pytest.mark.parametrize("answers", [0, 1], ids=["in the probe", "in the question"])
+async def test_link_lost_while_asking_about_somebody_leaves_no_doubt(answers: int) -> None:
     async def serve(peer: Peer) -> None:
         await peer.fail(await peer.hear(), -1, unregistered())
+        for _ in range(answers):
+            await peer.answer(await peer.hear(), [])
         await peer.hear()
 
     async with ready(serve) as link:
