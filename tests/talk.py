@@ -12,7 +12,7 @@ from anyio import BrokenResourceError, EndOfStream, fail_after
 from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
-from ridethrough.signal_cli.endpoints import Endpoint, parse_endpoint
+from ridethrough.signal_cli.endpoints import HttpEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 from ridethrough.testing import FakeSignalDaemon, Fault
 
 PATIENCE = 30
@@ -22,7 +22,7 @@ PATIENCE = 30
 class Talk:
     """A connection, with an answer or an end awaited for so long and no longer."""
 
-    def __init__(self, stream: SocketStream, endpoint: Endpoint) -> None:
+    def __init__(self, stream: SocketStream, endpoint: TcpEndpoint | UnixEndpoint) -> None:
         self.stream = stream
         self._endpoint = endpoint
         self._heard = b""
@@ -68,6 +68,7 @@ class Talk:
 async def talk_to(endpoint: str) -> AsyncIterator[Talk]:
     """Connect; raises OSError if nobody listens there."""
     place = parse_endpoint(endpoint)
+    assert not isinstance(place, HttpEndpoint)
     async with await place.connect() as stream:
         yield Talk(stream, place)
 

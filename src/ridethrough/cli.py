@@ -15,7 +15,7 @@ import anyio
 
 from .demo import DemoFailed, run_demo
 from .signal_cli.endpoints import parse_endpoint
-from .signal_cli.messages import check_account, make_target
+from .signal_cli.targets import check_account, make_target
 from .views import View, make_view
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

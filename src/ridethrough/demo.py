@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import cast
 
 from anyio import create_task_group, sleep
 
@@ -13,7 +14,7 @@ from .backoff import Backoff
 from .buffer import AsyncMessageBuffer
 from .delivery import Delivery, Outcome
 from .errors import FlushTimeout, RidethroughError
-from .signal_cli import SendResult, SignalClient, Target, TextMessage, target_of
+from .signal_cli import SendResult, SignalClient, SignalMessage, Target, TextMessage, target_of
 from .testing import FakeSignalDaemon, Relay
 from .views import Status, View
 
@@ -124,7 +125,7 @@ async def run_demo(
             fake = await stack.enter_async_context(FakeSignalDaemon())
             endpoint = fake.endpoint
         relay = await stack.enter_async_context(Relay(endpoint))
-        buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(_ROOM, key=target_of)
+        buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(_ROOM, key=target_of)
         client = SignalClient(
             relay.endpoint, account=account, buffer=buffer, backoff=Backoff(0.2, 1.0), close_timeout=0
         )
@@ -181,7 +182,8 @@ class _Demo:
     async def _put(self, count: int, interval: float = _INTERVAL) -> None:
         for _ in range(count):
             text = f"message {len(self.deliveries) + 1}"
-            self.deliveries.append(await self._client.buffer.put(TextMessage(self._target, text)))
+            delivery = await self._client.buffer.put(TextMessage(self._target, text))
+            self.deliveries.append(cast("_Sent", delivery))
             if interval:
                 await sleep(interval)
 

@@ -93,7 +93,35 @@ SIGNAL_BUGS = [
         "",
         f"{_UNIT}/test_judge_holds.py::test_what_somebody_has_seen_to_is_not_held_up_and_starts_anew",
     ),
+    Bug(
+        "a solved CAPTCHA ends every pause",
+        "signal_cli/client.py",
+        "        if held_up := self._judge.release(reason):\n",
+        "        if (held_up := self._judge.release(reason)) is not None:\n",
+        f"{_UNIT}/test_client_calls.py::test_pause_that_it_has_nothing_to_do_with_goes_on",
+    ),
+    Bug(
+        "several are put one by one",
+        "signal_cli/outbox.py",
+        "await self.buffer.put_many(messages, **terms)",
+        "[await self.buffer.put(each, **terms) for each in messages]",
+        f"{_UNIT}/test_delivery_group.py::test_send_to_several_puts_all_or_none",
+    ),
+    Bug(
+        "a call goes over whatever link there was",
+        "signal_cli/client.py",
+        "if self._link is None or self.supervisor.state is not ConnectionState.CONNECTED:",
+        "if self._link is None:",
+        f"{_UNIT}/test_client_calls.py::test_call_over_each_new_link_and_never_over_an_old_one",
+    ),
     # What comes in
+    Bug(
+        "anybody's receipt counts",
+        "signal_cli/client.py",
+        "wait_receipt(result.timestamp, kind, of=of)",
+        "wait_receipt(result.timestamp, kind)",
+        f"{_UNIT}/test_client_receiving.py::test_receipt_of_somebody_whom_the_message_did_not_go_to",
+    ),
     Bug(
         "what comes by both ways is given twice",
         "signal_cli/inbox.py",

@@ -6,7 +6,7 @@ import json
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from anyio import fail_after, sleep
@@ -279,7 +279,7 @@ async def test_daemon_that_is_never_anything_but_hostile() -> None:
         left = await client.aclose()
     assert [each.outcome for each in deliveries[:3]] == [Outcome.REJECTED] * 3
     assert deliveries[2].attempts == 2 and "poison" in deliveries[2].reason
-    assert [message.text for message in left] == MESSAGES[3:]
+    assert [cast("TextMessage", message).text for message in left] == MESSAGES[3:]
 
 
 # Memory

@@ -12,15 +12,17 @@ from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, ReconnectSupervisor
-from ridethrough.signal_cli import SignalClient, TextMessage, make_target, target_of
-from ridethrough.signal_cli.answers import Judge
-from ridethrough.signal_cli.connection import Connection
+from ridethrough.signal_cli import ServiceStatus, SignalClient, SignalMessage, TextMessage, make_target, target_of
+from ridethrough.signal_cli.connection import Connection, LineConnection, OnReceive
 from ridethrough.signal_cli.endpoints import Endpoint
+from ridethrough.signal_cli.inbox import Mailbox
+from ridethrough.signal_cli.judge import Judge
 from ridethrough.signal_cli.link import SignalLink
 from ridethrough.testing.fake_signal import FakeSignal, RequestFailed
 from tests.links import NoJitter
 
-HOME, ANNA = "+491701234567", "11111111-1111-4111-8111-000000000001"
+HOME = "+491701234567"
+ANNA, BERT = "11111111-1111-4111-8111-000000000001", "11111111-1111-4111-8111-000000000002"
 
 Fault = Literal["well", "cut before", "cut after"]
 
@@ -55,32 +57,36 @@ class MemoryDaemon:
         """Whether no client has a connection open."""
         return all(stream.closed for stream in self.streams)
 
-    async def connect(self) -> MemoryStream:
+    async def open(self, on_receive: OnReceive) -> Connection:
         """For :class:`SignalLink`."""
         await checkpoint()
         if self.refusals:
             self.refusals -= 1
             raise ConnectionRefusedError
         self.streams.append(MemoryStream(self))
-        return self.streams[-1]
+        return LineConnection(cast("SocketStream", self.streams[-1]), lambda _: None, on_receive)
 
-    def after_read(self, stream: Any) -> None:
-        """For :class:`SignalLink`: there is nothing to do."""
-
-    def link(self) -> SignalLink:
-        """A link to it."""
-        return SignalLink(cast("Endpoint", self), HOME, Judge(NoJitter()), 60)
-
-    def connection(self, stream: MemoryStream) -> Connection:
-        """A connection over that stream."""
-        return Connection(cast("Endpoint", self), cast("SocketStream", stream))
+    def link(self, mailbox: Mailbox | None = None) -> SignalLink:
+        """A link to it, and what comes in goes into that mailbox."""
+        judge = Judge(ServiceStatus(), NoJitter())
+        return SignalLink(cast("Endpoint", self), HOME, judge, mailbox or Mailbox(HOME), 60)
 
     def client(self, max_size: int = 100, **options: Any) -> SignalClient:
         """A client of it."""
-        buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(max_size, key=target_of, overflow="wait")
+        buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(max_size, key=target_of, overflow="wait")
         client = SignalClient("unix:/nowhere", buffer=buffer, **options)
-        client.supervisor = ReconnectSupervisor(self.link, buffer, backoff=NoJitter())
+
+        def connect() -> SignalLink:
+            client._link = self.link(client._mailbox)
+            return client._link
+
+        client.supervisor = ReconnectSupervisor(connect, buffer, backoff=NoJitter())
         return client
+
+    def push(self, envelope: dict[str, Any]) -> None:
+        """Let the client of the latest connection have an incoming message."""
+        params = {"envelope": envelope, "account": HOME}
+        self.streams[-1].arrive(_line(method="receive", params=params))
 
     def take(self, stream: MemoryStream, line: bytes) -> None:
         """Perform a request, and answer it."""
@@ -88,11 +94,12 @@ class MemoryDaemon:
         fault = self.faults.popleft() if request["method"] == "send" and self.faults else "well"
         if fault != "cut before":
             try:
-                answer = {"result": self.signal.call(request["method"], request["params"])}
+                subscribes = request["method"] == "subscribeReceive"
+                answer = {"result": 0 if subscribes else self.signal.call(request["method"], request["params"])}
             except RequestFailed as error:
                 answer = {"error": {"code": error.code, "message": error.message, "data": error.data}}
             if fault == "well":
-                stream.arrive(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode() + b"\n")
+                stream.arrive(_line(id=request["id"], **answer))
         if fault != "well":
             stream.end()
 
@@ -143,3 +150,7 @@ class MemoryStream:
         """Let the client see the end."""
         self._ended = True
         self._changed.set()
+
+
+def _line(**members: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", **members}).encode() + b"\n"

@@ -102,6 +102,9 @@ class Call(Generic[R]):
                     raise
             except Exception as error:
                 self.state, self.error = "raised", error
+            except BaseExceptionGroup:  # of cancellations: trio's nurseries raise such; another error gets out of here
+                self.state = "cancelled"
+                raise
             else:
                 self.state = "returned"
         if self._kind != "scope":

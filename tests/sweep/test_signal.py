@@ -10,7 +10,7 @@ import pytest
 from anyio import create_task_group, sleep, wait_all_tasks_blocked
 
 from ridethrough import BufferClosed, ConnectionState, Delivery, LinkLost, Outcome
-from ridethrough.signal_cli import SendResult, TextMessage
+from ridethrough.signal_cli import SendResult, SignalMessage, TextMessage
 from tests.conformance.harness import start
 from tests.sweep.memory import ANNA, HOME, MemoryDaemon, text_message
 from tests.sweep.sweep import Call, every_kind, sweep
@@ -40,8 +40,7 @@ def check_honest(daemon: MemoryDaemon, deliveries: list[Sent]) -> None:
 async def test_call_while_one_is_written_and_another_waits(kind: str) -> None:
     async def story(call: Call[Any]) -> None:
         daemon = MemoryDaemon()
-        stream = await daemon.connect()
-        connection = daemon.connection(stream)
+        connection = await daemon.open(lambda _: None)
 
         async def send() -> Any:
             return await connection.call("send", {"recipient": [ANNA], "message": "hello"}, 60)
@@ -113,9 +112,10 @@ async def test_send_that_waits_for_room(kind: str) -> None:
 
 @every_kind()
 async def test_aclose_that_goes_on_sending(kind: str) -> None:
-    async def story(call: Call[list[TextMessage]]) -> None:
+    async def story(call: Call[list[SignalMessage]]) -> None:
         daemon = MemoryDaemon()
         client = daemon.client()
+        inbox, changes = client.messages(), client.service.changes()
         async with create_task_group() as tasks, client:
             deliveries = [await client.send(text, to=ANNA) for text in "123"]
             await client.supervisor.wait_connected()
@@ -131,6 +131,8 @@ async def test_aclose_that_goes_on_sending(kind: str) -> None:
                 assert len(deliveries) == 4 or kind != "scope"
             await wait_all_tasks_blocked()
             assert client.supervisor.state is ConnectionState.CLOSED
+            assert [each async for each in inbox] == []
+            assert not [each async for each in changes], "they end as well"
             with pytest.raises(BufferClosed):
                 await client.send("5", to=ANNA)
         assert [delivery.outcome for delivery in deliveries] == [Outcome.SENT] * len(deliveries)

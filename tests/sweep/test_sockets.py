@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from anyio import BrokenResourceError, EndOfStream, Event, create_task_group
-from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
-from ridethrough import Backoff
-from ridethrough.signal_cli.answers import Judge
+from ridethrough import AsyncMessageBuffer, Backoff
+from ridethrough.signal_cli import DeliveryGroup, ServiceStatus, SignalMessage, SignalOutbox, target_of
+from ridethrough.signal_cli.connection import Connection
 from ridethrough.signal_cli.endpoints import parse_endpoint
+from ridethrough.signal_cli.inbox import Mailbox
+from ridethrough.signal_cli.judge import Judge
 from ridethrough.signal_cli.link import SignalLink
 from ridethrough.testing import FakeSignalDaemon, Relay
 from tests.sweep.sweep import Call, every_kind, sweep
@@ -23,7 +25,7 @@ from tests.talk import request, send, talk_to
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 20
-ANNA = "+493012345678"
+ANNA, BERT = "+493012345678", "+493012345679"
 
 every_kind_on_sockets = every_kind(["asyncio", "trio"])
 
@@ -48,11 +50,15 @@ def files_in(folder: Path) -> list[Path]:
 
 async def is_listening(endpoint: str) -> bool:
     try:
-        stream = await parse_endpoint(endpoint).connect()
+        connection = await parse_endpoint(endpoint).open(lambda _: None)
     except OSError:
         return False
-    await stream.aclose()
+    await connection.aclose()
     return True
+
+
+def endpoint_for(place: str, folder: Path) -> str:
+    return f"unix:{folder / 'socket'}" if place == "unix" else f"{place}://127.0.0.1:0"
 
 
 async def check_works(endpoint: str) -> None:
@@ -61,25 +67,32 @@ async def check_works(endpoint: str) -> None:
 
 
 @every_kind_on_sockets
-async def test_connect(kind: str) -> None:
-    async def story(call: Call[SocketStream]) -> None:
+@pytest.mark.parametrize(("place", "points"), [("tcp", 2), ("http", 4)])
+async def test_open(kind: str, place: str, points: int, tmp_path: Path) -> None:
+    async def story(call: Call[Connection]) -> None:
         async with create_task_group() as tasks:
-            call.start_soon(tasks, parse_endpoint(daemon.endpoint).connect)
+            call.start_soon(tasks, partial(parse_endpoint(daemon.endpoint).open, lambda _: None))
             await call.end()
         if call.result is not None:
             await call.result.aclose()
         await check_closed(before)
 
-    async with FakeSignalDaemon() as daemon:
+    async with FakeSignalDaemon(endpoint_for(place, tmp_path)) as daemon:
+        assert await is_listening(daemon.endpoint)  # with HTTP, it opens files when it is first used
         before = count_open()
-        assert await sweep(story, kind, PATIENCE) >= 2
+        assert await sweep(story, kind, PATIENCE) >= points
 
 
 @every_kind_on_sockets
-async def test_link_from_connecting_to_closing(kind: str) -> None:
+@pytest.mark.parametrize(("place", "points"), [("unix", 7), ("tcp", 8), ("http", 10)])
+async def test_link_from_connecting_to_closing(kind: str, place: str, points: int, tmp_path: Path) -> None:
     async def enter_and_leave() -> None:
-        async with SignalLink(parse_endpoint(daemon.endpoint), None, Judge(Backoff()), PATIENCE):
-            await checkpoint()
+        mailbox = Mailbox(None)
+        inbox = mailbox.open_inbox()
+        judge = Judge(ServiceStatus(), Backoff())
+        async with SignalLink(parse_endpoint(daemon.endpoint), None, judge, mailbox, PATIENCE) as link:
+            await link.call("listDevices", {})
+        inbox.close()
 
     async def story(call: Call[None]) -> None:
         async with create_task_group() as tasks:
@@ -87,16 +100,36 @@ async def test_link_from_connecting_to_closing(kind: str) -> None:
             await call.end()
         await check_closed(before)
 
-    async with FakeSignalDaemon() as daemon:
+    async with FakeSignalDaemon(endpoint_for(place, tmp_path)) as daemon:
+        assert await is_listening(daemon.endpoint)
         before = count_open()
-        assert await sweep(story, kind, PATIENCE) >= 8
+        assert await sweep(story, kind, PATIENCE) >= points
+
+
+@every_kind_on_sockets
+async def test_send_of_a_file(kind: str, tmp_path: Path) -> None:
+    async def story(call: Call[DeliveryGroup]) -> None:
+        buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(key=target_of)
+        outbox = SignalOutbox(buffer)
+
+        async def put() -> DeliveryGroup:
+            return await outbox.send("see", to=[ANNA, BERT], attachments=[path])
+
+        async with create_task_group() as tasks:
+            call.start_soon(tasks, put)
+            await call.end()
+        assert len(await buffer.aclose()) == (0 if call.cancelled else 2)
+
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"what was said")
+    assert await sweep(story, kind, PATIENCE) >= 2
 
 
 @every_kind_on_sockets
 @pytest.mark.parametrize("place", ["unix", "tcp"])
 async def test_fake_daemon_from_entering_to_leaving(kind: str, place: str, tmp_path: Path) -> None:
     async def story(call: Call[None]) -> None:
-        daemon = FakeSignalDaemon(f"unix:{tmp_path / 'socket'}" if place == "unix" else "tcp://127.0.0.1:0")
+        daemon = FakeSignalDaemon(endpoint_for(place, tmp_path))
         entered, asked = Event(), Event()
 
         async def serve() -> None:

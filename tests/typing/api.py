@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self, assert_type
 
 from ridethrough import (
@@ -14,7 +15,26 @@ from ridethrough import (
     ReconnectSupervisor,
     Transition,
 )
-from ridethrough.signal_cli import SendResult, SignalClient, TextMessage
+from ridethrough.signal_cli import (
+    Confirmation,
+    Data,
+    DeliveryGroup,
+    Envelope,
+    ExpirationTimer,
+    Hold,
+    MessageId,
+    Reacted,
+    Reaction,
+    Receipt,
+    RemoteDelete,
+    SendResult,
+    ServiceChange,
+    ServiceState,
+    SignalClient,
+    SignalMessage,
+    SignalOutbox,
+    TextMessage,
+)
 
 
 class WordLink:
@@ -60,8 +80,38 @@ async def supervisors(buffer: AsyncMessageBuffer[str], numbers: AsyncMessageBuff
 
 async def clients() -> None:
     async with SignalClient("tcp://127.0.0.1:7583", account="+15550100200") as client:
-        delivery = await client.send("hello", to="+15550100300")
+        delivery = await client.send("hello", to="+15550100300", attachments=["a.png", Path("b.png")], ttl=60)
         assert_type(delivery, Delivery[TextMessage, SendResult])
         assert_type(await delivery, SendResult)
         assert_type((await delivery).timestamp, int)
-        await client.send("hello", recipient="+15550100300")  # type: ignore[call-arg]
+        await client.send("hello", recipient="+15550100300")  # type: ignore[call-overload]
+        several = await client.send("hello", to=["+15550100300", "+15550100301"], overflow="reject")
+        assert_type(several, DeliveryGroup)
+        assert_type(several[0], Delivery[TextMessage, SendResult])
+        assert_type(await several, tuple[SendResult, ...])
+        assert_type(await client.wait_receipt(delivery, "read", timeout=60), Confirmation)
+        assert_type(client.holds(), tuple[Hold, ...])
+        assert_type(client.service.state, ServiceState)
+        async for change in client.service.changes():
+            assert_type(change, ServiceChange)
+        assert_type(await client.typing(to="+15550100300"), bool)
+        assert_type(await client.aclose(), list[SignalMessage])
+
+
+async def conversations(outbox: SignalOutbox, client: SignalClient) -> None:
+    first = await outbox.send("hello", group="AAAAAAAAAAAAAAAAAAAAAA==")
+    assert_type(await outbox.edit(first, "hello!"), Delivery[TextMessage, SendResult])
+    assert_type(await outbox.react(first, "👍"), Delivery[Reaction, SendResult])
+    assert_type(await outbox.delete(first), Delivery[RemoteDelete, SendResult])
+    assert_type(await outbox.set_expiration(60, to="+15550100300"), Delivery[ExpirationTimer, None])
+    async for envelope in client.messages():
+        assert_type(envelope, Envelope)
+        assert_type(envelope.message_id, MessageId)
+        match envelope.content:
+            case Data(text=text):
+                assert_type(text, str)
+                await outbox.send("yes", to=envelope.source.uuid, quote=envelope)
+            case Reacted(emoji=emoji):
+                assert_type(emoji, str)
+        assert_type(await outbox.mark_read(envelope), Delivery[Receipt, SendResult])
+        await outbox.mark_read(first)  # type: ignore[arg-type]

@@ -1,18 +1,100 @@
-"""Signal through the signal-cli daemon: :class:`SignalClient`, and what goes through it."""
+"""Signal through the signal-cli daemon: :class:`SignalClient`, what goes out through it, and what comes in."""
 
 from .answers import DaemonError, RecipientResult, ResultType, SendResult
-from .client import SignalClient, target_of
-from .messages import Target, TargetKind, TextMessage, make_target
+from .client import SignalClient
+from .content import Attachment, LinkPreview, Mention, Quote, Sticker, Style, StyleKind
+from .envelopes import (
+    Call,
+    Data,
+    Deleted,
+    Edit,
+    Envelope,
+    Group,
+    Mark,
+    Quoted,
+    Reacted,
+    Receipts,
+    ReceiptStage,
+    ReceivedAttachment,
+    ReceivedPreview,
+    Source,
+    Story,
+    Sync,
+    Typing,
+    Undecryptable,
+    Unknown,
+)
+from .inbox import Confirmation, Inbox
+from .judge import Hold, HoldReason, OnUntrusted
+from .messages import (
+    ExpirationTimer,
+    MessageId,
+    Reaction,
+    Receipt,
+    ReceiptKind,
+    RemoteDelete,
+    SignalMessage,
+    TextMessage,
+    size_of,
+    target_of,
+)
+from .outbox import DeliveryGroup, SignalOutbox
+from .service import ServiceChange, ServiceState, ServiceStatus
+from .targets import Target, TargetKind, make_target
 
 __all__ = [
+    "Attachment",
+    "Call",
+    "Confirmation",
     "DaemonError",
+    "Data",
+    "Deleted",
+    "DeliveryGroup",
+    "Edit",
+    "Envelope",
+    "ExpirationTimer",
+    "Group",
+    "Hold",
+    "HoldReason",
+    "Inbox",
+    "LinkPreview",
+    "Mark",
+    "Mention",
+    "MessageId",
+    "OnUntrusted",
+    "Quote",
+    "Quoted",
+    "Reacted",
+    "Reaction",
+    "Receipt",
+    "ReceiptKind",
+    "ReceiptStage",
+    "Receipts",
+    "ReceivedAttachment",
+    "ReceivedPreview",
     "RecipientResult",
+    "RemoteDelete",
     "ResultType",
     "SendResult",
+    "ServiceChange",
+    "ServiceState",
+    "ServiceStatus",
     "SignalClient",
+    "SignalMessage",
+    "SignalOutbox",
+    "Source",
+    "Sticker",
+    "Story",
+    "Style",
+    "StyleKind",
+    "Sync",
     "Target",
     "TargetKind",
     "TextMessage",
+    "Typing",
+    "Undecryptable",
+    "Unknown",
     "make_target",
+    "size_of",
     "target_of",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,7 +11,6 @@ from anyio.lowlevel import checkpoint
 
 from ridethrough import (
     AsyncMessageBuffer,
-    Backoff,
     BufferClosed,
     BufferFull,
     ConnectionState,
@@ -25,34 +22,10 @@ from ridethrough import (
 )
 from ridethrough.signal_cli import SignalClient, TextMessage, make_target, target_of
 from ridethrough.testing import FakeSignalDaemon, Stall
+from tests.unit.signal_cli.clients import ANNA, BERT, GROUP, HOME, NOWHERE, QUICK, at_work, texts, until
 from tests.unit.signal_cli.scripted import PATIENCE
 
 pytestmark = pytest.mark.anyio
-
-HOME = "+491701234567"
-ANNA, BERT = "11111111-1111-4111-8111-000000000001", "11111111-1111-4111-8111-000000000002"
-QUICK: dict[str, Any] = {"backoff": Backoff(0.001, 0.01)}
-NOWHERE = "unix:/nowhere/socket"
-
-
-@asynccontextmanager
-async def at_work(**options: Any) -> AsyncIterator[tuple[FakeSignalDaemon, SignalClient]]:
-    """A daemon and a client that has a link to it."""
-    async with FakeSignalDaemon(accounts=[HOME]) as daemon:
-        with fail_after(PATIENCE):
-            async with SignalClient(daemon.endpoint, **QUICK | options) as client:
-                await client.supervisor.wait_connected()
-                yield daemon, client
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with fail_after(PATIENCE):
-        while not condition():
-            await checkpoint()
-
-
-def texts(daemon: FakeSignalDaemon) -> list[str]:
-    return [each.text for each in daemon.sends]
 
 
 # Arguments
@@ -66,6 +39,8 @@ def texts(daemon: FakeSignalDaemon) -> list[str]:
         ({"account": "anna"}, ValueError, "account must be "),
         ({"account": True}, TypeError, "account must be "),
         ({"buffer": []}, TypeError, "buffer must be an AsyncMessageBuffer or None, not list"),
+        ({"shares_files": 1}, TypeError, "shares_files must be a bool, not int"),
+        ({"on_untrusted": "hope"}, ValueError, "on_untrusted must be "),
         ({"response_timeout": 0}, ValueError, "response_timeout must be "),
         ({"response_timeout": None}, TypeError, "response_timeout must be "),
         ({"close_timeout": -1}, ValueError, "close_timeout must be "),
@@ -124,16 +99,15 @@ async def test_messages_arrive_in_order(kind: str, account: str | None) -> None:
 
 
 async def test_message_of_each_kind_of_target() -> None:
-    group = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
     async with at_work() as (daemon, client):
-        daemon.groups[group] = (ANNA, BERT)
+        daemon.groups[GROUP] = (ANNA, BERT)
         await client.send("hello", to=HOME[:-1] + "8")
         await client.send("hello", to=ANNA)
         await client.send("hello", username="anna.42")
-        await client.send("hello", group=group)
+        await client.send("hello", group=GROUP)
         await client.send("hello", note_to_self=True)
         await client.buffer.flush()
-        assert [each.target for each in daemon.sends] == [HOME[:-1] + "8", ANNA, "anna.42", group, "note to self"]
+        assert [each.target for each in daemon.sends] == [HOME[:-1] + "8", ANNA, "anna.42", GROUP, "note to self"]
 
 
 async def test_options_of_a_message_reach_the_buffer() -> None:
@@ -231,9 +205,9 @@ async def test_aclose_returns_what_was_not_sent_and_closing_twice_is_closing_onc
     client = SignalClient(NOWHERE, **QUICK)
     async with client:
         first = await client.send("first", to=ANNA)
-        await client.send("second", to=BERT)
+        second = await client.send("second", to=BERT)
         await until(lambda: client.supervisor.attempt > 1)
-        assert [each.text for each in await client.aclose(0.01)] == ["first", "second"]
+        assert await client.aclose(0.01) == [first.message, second.message]
         assert await client.aclose() == []
         with pytest.raises(Undelivered, match="abandoned"):
             await first

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from anyio import fail_after
-from anyio.lowlevel import checkpoint
 
-from ridethrough import Backoff, ConnectionEvent, ConnectionState, Delivery, Outcome, Undelivered
+from ridethrough import ConnectionEvent, ConnectionState, Delivery, Outcome, Undelivered
 from ridethrough.signal_cli import ResultType, SendResult, SignalClient, TextMessage
 from ridethrough.testing import (
     CutAfter,
@@ -25,41 +22,15 @@ from ridethrough.testing import (
     Stall,
     WrongId,
 )
+from tests.unit.signal_cli.clients import ANNA, AWAY, BERT, GROUP, HOME, QUICK, at_work, texts, until
 from tests.unit.signal_cli.scripted import PATIENCE, Peer, scripted
 
 pytestmark = pytest.mark.anyio
-
-HOME, AWAY = "+491701234567", "+491707654321"
-ANNA, BERT = "11111111-1111-4111-8111-000000000001", "11111111-1111-4111-8111-000000000002"
-GROUP = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-QUICK = Backoff(0.001, 0.01)
-NETWORK = Failure("NETWORK_FAILURE")
 
 
 def rate_limit(seconds: float) -> Fault:
     result = {"recipientAddress": {"uuid": ANNA}, "type": "RATE_LIMIT_FAILURE", "retryAfterSeconds": seconds}
     return Refuse(-5, data={"response": {"timestamp": 1, "results": [result]}})
-
-
-@asynccontextmanager
-async def at_work(*faults: Fault, **options: Any) -> AsyncIterator[tuple[FakeSignalDaemon, SignalClient]]:
-    """A daemon whose next sends meet these faults, and a client that has a link to it."""
-    async with FakeSignalDaemon(accounts=[HOME]) as daemon:
-        daemon.fail_next(*faults)
-        with fail_after(PATIENCE):
-            async with SignalClient(daemon.endpoint, **{"backoff": QUICK, "close_timeout": None} | options) as client:
-                await client.supervisor.wait_connected()
-                yield daemon, client
-
-
-async def until(condition: Callable[[], object]) -> None:
-    with fail_after(PATIENCE):
-        while not condition():
-            await checkpoint()
-
-
-def texts(daemon: FakeSignalDaemon) -> list[str]:
-    return [each.text for each in daemon.sends]
 
 
 # The link
@@ -145,7 +116,7 @@ async def test_account_that_is_gone_is_waited_for_and_costs_no_attempt(caplog: p
 async def test_client_is_not_connected_before_its_account_is_there() -> None:
     async with (
         FakeSignalDaemon(accounts=[AWAY]) as daemon,
-        SignalClient(daemon.endpoint, account=HOME, backoff=QUICK) as client,
+        SignalClient(daemon.endpoint, account=HOME, **QUICK) as client,
     ):
         await until(lambda: client.supervisor.attempt > 1)
         assert client.supervisor.state is not ConnectionState.CONNECTED
@@ -165,7 +136,7 @@ async def test_daemon_started_for_one_account() -> None:
             else:
                 await peer.fail(request, -32601)
 
-    async with scripted(one_account) as endpoint, SignalClient(str(endpoint), account=HOME, backoff=QUICK) as client:
+    async with scripted(one_account) as endpoint, SignalClient(str(endpoint), account=HOME, **QUICK) as client:
         assert await (await client.send("hello", to=ANNA)) == SendResult(1)
     assert params == [{"recipient": [ANNA], "message": "hello"}]
 
@@ -177,35 +148,40 @@ async def test_messages_wait_while_the_daemon_cannot_reach_signal() -> None:
     async with at_work() as (daemon, client):
         daemon.service_reachable = False
         deliveries = [await client.send(f"{n}", to=(ANNA, BERT)[n % 2]) for n in range(10)]
-        await until(lambda: deliveries[0].attempts > 3)
-        assert [each.attempts for each in deliveries[1:]] == [0] * 9, "nothing overtakes, since everything pauses"
+        await until(lambda: client.service.attempt > 3)
+        assert [each.attempts for each in deliveries] == [1] + [0] * 9, "it is looked whether Signal is there, first"
         daemon.service_reachable = True
         await client.buffer.flush()
         assert texts(daemon) == [f"{n}" for n in range(10)]
         assert client.supervisor.state is ConnectionState.CONNECTED
 
 
-class Recording(Backoff):
-    """Notes after how many failures it is asked."""
-
-    asked: list[int]
-
-    def delay(self, failures: int, random: Any = None) -> float:
-        self.asked.append(failures)
-        return super().delay(failures, random)
-
-
 async def test_pauses_grow_until_a_send_has_worked_and_not_until_a_reconnect() -> None:
-    backoff = Recording(0.001, 0.01)
-    object.__setattr__(backoff, "asked", [])
-    faults: list[Any] = [NETWORK, NETWORK, CutBefore(), NETWORK]
-    async with at_work(*faults, backoff=backoff) as (daemon, client):
-        await (await client.send("one", to=ANNA))
-        daemon.fail_next(NETWORK)
-        await (await client.send("two", to=ANNA))
-        assert texts(daemon) == ["one", "two"]
-    of_the_link = 0
-    assert backoff.asked == [0, 1, of_the_link, 2, 0]
+    async with at_work() as (daemon, client):
+        daemon.service_reachable = False
+        delivery = await client.send("hello", to=ANNA)
+        await until(lambda: client.service.attempt > 2)
+        await daemon.stop()
+        await until(lambda: client.supervisor.state is not ConnectionState.CONNECTED)
+        before = client.service.attempt
+        await daemon.start()
+        await until(lambda: client.service.attempt > before)
+        daemon.service_reachable = True
+        await delivery
+        assert client.service.attempt == 0
+
+
+async def test_nothing_gets_into_doubt_while_signal_is_away() -> None:
+    async with at_work(on_doubt="report") as (daemon, client):
+        daemon.service_reachable = False
+        first, second = await client.send("one", to=ANNA), await client.send("two", to=ANNA)
+        with pytest.raises(Undelivered, match="unknown"):
+            await first  # it had begun when Signal was found to be away, and Signal may have taken it
+        await until(lambda: client.service.attempt > 5)
+        assert (second.outcome, second.attempts, second.maybe_sent) == (None, 0, False)
+        daemon.service_reachable = True
+        await second
+        assert texts(daemon) == ["two"]
 
 
 async def test_rate_limit_holds_up_its_target_and_no_other() -> None:
@@ -220,7 +196,7 @@ async def test_rate_limit_holds_up_its_target_and_no_other() -> None:
 
 @pytest.mark.parametrize("kind", ["IDENTITY_FAILURE", "UNREGISTERED_FAILURE", "INVALID_PRE_KEY_FAILURE"])
 async def test_message_that_is_refused_holds_up_nothing(kind: str) -> None:
-    async with at_work(Failure(kind)) as (daemon, client):
+    async with at_work(Failure(kind), on_untrusted="reject") as (daemon, client):
         first, second = await client.send("one", to=ANNA), await client.send("two", to=ANNA)
         with pytest.raises(Undelivered) as caught:
             await first
@@ -250,6 +226,8 @@ async def test_somebody_who_cannot_be_looked_up_is_tried_again_and_holds_up_nobo
             to = request["params"].get("recipient")
             if request["method"] == "listAccounts":
                 await peer.answer(request, [{"number": HOME}])
+            elif request["method"] == "listDevices":
+                await peer.answer(request, [])
             elif request["method"] == "getUserStatus":
                 await peer.fail(request, -3)
             elif to == [AWAY] and away:
@@ -259,7 +237,7 @@ async def test_somebody_who_cannot_be_looked_up_is_tried_again_and_holds_up_nobo
                 sent.append(to)
                 await peer.answer(request, {"timestamp": len(sent), "results": []})
 
-    async with scripted(daemon) as endpoint, SignalClient(str(endpoint), backoff=QUICK) as client:
+    async with scripted(daemon) as endpoint, SignalClient(str(endpoint), **QUICK) as client:
         held_up = await client.send("hello", to=AWAY)
         with fail_after(PATIENCE):
             await (await client.send("hello", to=ANNA))

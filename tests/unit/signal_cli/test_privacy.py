@@ -13,7 +13,7 @@ from anyio import fail_after
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, Backoff, Delivery, RidethroughError
-from ridethrough.signal_cli import SignalClient, TextMessage, make_target, target_of
+from ridethrough.signal_cli import SignalClient, SignalMessage, TextMessage, make_target, target_of
 from ridethrough.testing import (
     CutAfter,
     CutBefore,
@@ -91,7 +91,7 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault!r}"[:40])
 async def test_fault_shows_nothing(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     shown = Shown(caplog)
-    buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(key=target_of, on_undelivered=shown.add)
+    buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(key=target_of, on_undelivered=shown.add)
     async with FakeSignalDaemon(accounts=[HOME]) as daemon:
         client = SignalClient(
             daemon.endpoint, account=HOME, buffer=buffer, backoff=Backoff(0.001, 0.01), response_timeout=0.1,
