@@ -17,6 +17,8 @@ NUMBER = "+15550001111"
 OTHER_NUMBER = "+15550009999"
 GROUP = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 """A group that nobody is in."""
+FRIENDS = "b3VyIHRlc3QgZnJpZW5kcw=="
+"""A group that the account is in with ANNA and BERT. The real daemon gives it an id of its own."""
 
 
 def person(number: int) -> str:
@@ -60,9 +62,10 @@ class Case:
         lines: what is sent.
         answers: the lines that come back, in any order.
         ends: whether the connection ends then.
-        arrivals: to whom something has reached Signal by then; notes to self have no need to.
+        arrivals: to which person or group something has reached Signal by then; notes to self have no need to.
         failing: whom Signal fails, and how.
         reachable: whether Signal is reachable.
+        status: the HTTP status with which Signal refuses everything, if it does.
         account: whether the daemon has its account.
     """
 
@@ -72,6 +75,7 @@ class Case:
     arrivals: tuple[str, ...] = ()
     failing: Mapping[str, Failure] = field(default_factory=dict)
     reachable: bool = True
+    status: int | None = None
     account: bool = True
 
 
@@ -320,11 +324,19 @@ CASES = {
 }
 
 
-async def check_answers(endpoint: str, case: Case) -> None:
-    """Send the case's lines to a daemon under the case's conditions, and look at what comes back."""
+async def check_answers(endpoint: str, case: Case, friends: str = FRIENDS) -> None:
+    """Send the case's lines to a daemon under the case's conditions, and look at what comes back.
+
+    Args:
+        endpoint: where the daemon listens.
+        case: the case.
+        friends: the id that the daemon has given to FRIENDS.
+    """
+    lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in case.lines]
     async with talk_to(endpoint) as talk:
-        await talk.say(*case.lines)
-        answers = sorted([_canonical(await talk.hear()) for _ in case.answers], key=_id)
+        await talk.say(*(line.replace(FRIENDS.encode(), friends.encode()) for line in lines))
+        heard = [(await talk.hear_line()).replace(friends.encode(), FRIENDS.encode()) for _ in case.answers]
+        answers = sorted([_canonical(json.loads(line)) for line in heard], key=_id)
         assert answers == sorted(case.answers, key=_id), answers
         if case.ends:
             assert await talk.hear_line_or_end() is None
@@ -346,6 +358,6 @@ def _id(answer: Any) -> str:
     return "" if isinstance(answer, list) else str(answer["id"] or "")
 
 
-def _who(one: Any) -> tuple[bool, str]:
+def _who(one: Any) -> tuple[bool, str, bool]:
     address = one["recipientAddress"]
-    return address["number"] is None, address["uuid"] or address["username"]
+    return address["number"] is None, address["uuid"] or address["username"], "groupId" in one

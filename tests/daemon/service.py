@@ -4,6 +4,7 @@ It runs in a thread with an event loop of its own, for tests on any event loop t
 
     service.reachable = False                       # nobody gets through
     service.modes[recipient] = Status(503)          # what becomes of messages for one recipient
+    service.statuses["/v1/devices"] = Status(403)   # what becomes of other requests
     service.sends                                   # what reached "Signal"
 """
 
@@ -27,6 +28,8 @@ from .account import Account
 
 PREKEYS = json.loads(Path(__file__).with_name("prekeys.json").read_text())
 """Public keys of eight recipients that nobody is."""
+
+_STORE = "https://cdn2.signal.org/store"
 
 _HEADERS = ("Content-Type: application/json",)
 
@@ -85,7 +88,9 @@ class SignalService:
     Attributes:
         account: whose service it is; to be set before the daemon starts.
         modes: what it makes of messages, by recipient; those who are not named get theirs.
+        statuses: what else it answers, by how the path that it is asked for begins.
         sends: what reached it, in order.
+        uploads: the sizes of the files that were put into its store, in bytes and in order.
         port: where it listens.
     """
 
@@ -94,6 +99,8 @@ class SignalService:
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self.modes: dict[str, Mode] = {}
+        self.statuses: dict[str, Status | Hang] = {}
+        self.uploads: list[int] = []
         self.sends: list[Send] = []
         self._tls = tls
         self._reachable = True
@@ -131,7 +138,9 @@ class SignalService:
         """Be as new, for the next test."""
         self.reachable = True
         self.modes.clear()
+        self.statuses.clear()
         self.sends.clear()
+        self.uploads.clear()
         self._rekeyed.clear()
 
     def wait_for_sends(self, count: int, seconds: float = 30) -> None:
@@ -187,8 +196,9 @@ class SignalService:
                 self._transports.add(transport)
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 plain, secured = writer.transport, cast("Any", writer)
-                await writer.start_tls(self._tls)
-                if secured.transport is None:  # the daemon hung up meanwhile; its __del__ would trip over that (3.11)
+                with contextlib.suppress(AttributeError):  # it trips over a daemon that hangs up during the handshake
+                    await writer.start_tls(self._tls)
+                if secured.transport is None:  # and so would its __del__
                     secured._transport = plain
                 else:
                     await self._requests(reader, writer)
@@ -248,6 +258,9 @@ class SignalService:
         writer.write(wire.frame(wire.message((1, wire.RESPONSE), (3, response))))
 
     async def _answer(self, verb: str, path: str, body: bytes) -> Status:
+        for beginning, status in self.statuses.items():
+            if path.startswith(beginning):
+                return await _hang() if isinstance(status, Hang) else status
         match verb, path.partition("?")[0].split("/")[1:]:
             case _, ["v1", "accounts", "attributes", *_]:
                 return Status(204)
@@ -259,8 +272,26 @@ class SignalService:
                 return _json({})
             case "GET", ["v2", "keys", recipient, *_]:
                 return _json(self._keys(recipient))
+            case "GET", ["v1", "devices"]:
+                return _json({"devices": [{"id": 1, "name": None, "lastSeen": 1_700_000_000_000}]})
+            case "PUT", ["v1", "challenge"]:
+                return Status(204)
             case "PUT", ["v1", "messages", recipient, *_]:
                 return await self._take(recipient, json.loads(body)["timestamp"])
+        return self._answer_store(verb, path, body)
+
+    def _answer_store(self, verb: str, path: str, body: bytes) -> Status:
+        """Where attachments go, and how they get there."""
+        match verb, path:
+            case "GET", "/v4/attachments/form/upload":
+                return _json({"cdn": 2, "key": "file", "headers": {}, "signedUploadLocation": _STORE})
+            case "POST", "/store":
+                return Status(201, headers=(f"Location: {_STORE}/file",))
+            case "PUT", "/store/file" if not body:
+                return Status(308)  # asked how much of it is there: nothing
+            case "PUT", "/store/file":
+                self.uploads.append(len(body))
+                return Status(200)
         return Status(404)
 
     def _keys(self, recipient: str) -> Any:
@@ -279,7 +310,7 @@ class SignalService:
             case Status():
                 return mode
             case Hang():
-                await asyncio.get_running_loop().create_future()
+                await _hang()
             case Delay(seconds):
                 await asyncio.sleep(seconds)
             case Rekey() if recipient not in self._rekeyed:
@@ -288,6 +319,11 @@ class SignalService:
             case _:
                 pass
         return _json({"needsSync": False})
+
+
+async def _hang() -> Status:
+    status: Status = await asyncio.get_running_loop().create_future()
+    return status
 
 
 def _json(value: Any) -> Status:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ridethrough.testing import NOTE_TO_SELF, FakeSignalDaemon
-from tests.answers import CASES, NUMBER, Case, check_answers
+from tests import answers_of_methods
+from tests.answers import ACQUAINTANCES, ANNA, BERT, CASES, FRIENDS, NUMBER, Case, check_answers
 from tests.talk import arrived
 
 pytestmark = pytest.mark.anyio
@@ -17,11 +18,18 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ALL = CASES | answers_of_methods.CASES
+
+
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
 async def test_answers(case: Case) -> None:
-    async with FakeSignalDaemon(accounts=[NUMBER] if case.account else []) as daemon:
+    async with FakeSignalDaemon(accounts=[NUMBER]) as daemon:
+        daemon.call("send", {"recipient": list(ACQUAINTANCES), "message": "hello"})
+        daemon.sends.clear()
+        daemon.accounts = [NUMBER] if case.account else []
+        daemon.groups[FRIENDS] = (ANNA, BERT)
         daemon.per_recipient.update(case.failing)
-        daemon.service_reachable = case.reachable
+        daemon.service_reachable, daemon.service_status = case.reachable, case.status
         await check_answers(daemon.endpoint, case)
         await arrived(daemon, len(case.arrivals))
         arrivals = [arrival.target for arrival in daemon.sends if arrival.target != NOTE_TO_SELF]

@@ -38,6 +38,24 @@ async def test_cut_before() -> None:
         assert daemon.sends == []
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("sendReaction", {"recipient": ANNA, "emoji": "+", "targetTimestamp": 2**40}),
+        ("remoteDelete", {"recipient": ANNA, "targetTimestamp": 2**40}),
+        ("sendReceipt", {"recipient": ANNA, "targetTimestamp": [2**40]}),
+        ("updateContact", {"recipient": ANNA, "expiration": 60}),
+    ],
+)
+async def test_whatever_sends_meets_faults(method: str, params: dict[str, object]) -> None:
+    async with fake_and_talk(Refuse(-3, "no"), CutBefore()) as (daemon, talk):
+        assert (await talk.ask(request("listDevices")))["result"]
+        assert (await talk.ask(request(method, **params)))["error"]["message"] == "no"
+        await talk.say(request(method, **params))
+        assert await talk.hear_end() == b""
+        assert daemon.sends == []
+
+
 async def test_cut_after() -> None:
     async with fake_and_talk(CutAfter()) as (daemon, talk):
         await talk.say(send("hello", ANNA))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..jsonrpc import MAX_DEPTH, MAX_DIGITS, MAX_NAME, MAX_STRING
-from .fake_signal import RequestFailed
+from ._params import RequestFailed
 
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 
