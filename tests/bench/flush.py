@@ -85,10 +85,11 @@ async def warm_up(sender: Sender) -> None:
 def measure() -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder, SignalRig(Path(folder)) as rig:
         rig.meet(recipient(0))
-        tcp, unix = rig.tcp, rig.unix
+        tcp, unix, http = rig.tcp, rig.unix, rig.http
         asyncio.run(warm_up(by_hand(unix)))
         yield Line("SignalClient / by hand, over TCP", asyncio.run(compare(ours(tcp), by_hand(tcp))))
         yield Line("SignalClient / by hand, over a UNIX socket", asyncio.run(compare(ours(unix), by_hand(unix))))
         yield Line("SignalClient over TCP / over a UNIX socket", asyncio.run(compare(ours(tcp), ours(unix))), 1.2)
+        yield Line("SignalClient over HTTP / over a UNIX socket", asyncio.run(compare(ours(http), ours(unix))), 1.5)
         slow = by_hand(tcp, quick_ack=False)
         yield Line("SignalClient / by hand without TCP_QUICKACK, over TCP", asyncio.run(compare(ours(tcp), slow, 15)))
