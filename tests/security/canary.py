@@ -1,23 +1,44 @@
-"""Finds the secret of a test in whatever is shown: in texts, tracebacks, copies and log lines."""
+"""Finds the secrets of a test in whatever is shown: in texts, tracebacks, copies and log lines."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import logging
 import pickle
 import traceback
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import Event, create_task_group, fail_after
 
-from ridethrough import RidethroughError
+from ridethrough import AsyncMessageBuffer, Backoff, RidethroughError
+from ridethrough.signal_cli import SignalClient, SignalMessage, size_of, target_of
 from tests.conformance.harness import is_asyncio
+
+PATIENCE = 60
 
 SECRET = "meet me at noon"
 NUMBER = "+493012345678"
-SECRETS = (SECRET, NUMBER, NUMBER.removeprefix("+"))
+HOME, OTHER, UNKNOWN = "+491701234567", "+491707654321", "+442071838750"
+CONTACT = "Annabel Lee"
+FILE, FILE_NAME = "the plan of the vault", "vault-plan.txt"
+PASSWORD = "open-sesame"
+QUOTE = f"{SECRET} {NUMBER} {HOME} {FILE_NAME} {CONTACT}"
+"""What a daemon says that quotes all it can."""
+SECRETS = (
+    SECRET,
+    *(number.removeprefix("+") for number in (NUMBER, HOME, OTHER, UNKNOWN)),
+    CONTACT,
+    FILE,
+    base64.b64encode(FILE.encode()).decode().rstrip("="),
+    FILE_NAME,
+    PASSWORD,
+)
 
 
 class Canary:
@@ -70,3 +91,50 @@ def make_talkative() -> None:
         loop = asyncio.get_running_loop()
         loop.set_debug(True)
         loop.slow_callback_duration = 0
+
+
+# Clients
+
+KINDS = ("tcp", "unix", "http")
+"""Of daemons."""
+
+
+def endpoint_of(kind: str, folder: Path) -> str:
+    """Where a daemon of that kind is to listen."""
+    return f"unix:{folder}/socket" if kind == "unix" else f"{kind}://127.0.0.1:0"
+
+
+@asynccontextmanager
+async def running(canary: Canary, daemon: Any, **options: Any) -> AsyncIterator[tuple[SignalClient, Event]]:
+    """A client of which everything is shown, and an event: it has tried something twice in vain.
+
+    Args:
+        canary: what to show it to.
+        daemon: what has an ``endpoint``.
+        options: of the client.
+    """
+    buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(
+        key=target_of, size_of=size_of, on_undelivered=canary.show
+    )
+    if daemon.endpoint.startswith("http"):
+        options["headers"] = {"Authorization": f"Bearer {PASSWORD}"}
+    options = {"account": HOME, "close_timeout": 0, "backoff": Backoff(0.001, 0.01), **options}
+    client = SignalClient(daemon.endpoint, buffer=buffer, **options)
+    in_vain = Event()
+
+    async def watch(changes: Any) -> None:
+        async for change in changes:
+            canary.show(change)
+            if change.attempt > 1:
+                in_vain.set()
+
+    with fail_after(PATIENCE):
+        async with create_task_group() as watching:
+            for changes in (client.supervisor.states(), client.service.changes()):
+                watching.start_soon(watch, changes)
+            async with client:
+                yield client, in_vain
+                canary.show(client, client.supervisor, client.service, *client.holds())
+                canary.show(client._endpoint, client._mailbox, client._link)
+                canary.show(buffer, buffer.statistics(), buffer.statistics()._asdict())
+            canary.show(client, client.supervisor, client.service, buffer, buffer.statistics())

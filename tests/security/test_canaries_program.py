@@ -20,18 +20,18 @@ from ridethrough.signal_cli import (
     ResultType,
     SendResult,
     SignalClient,
+    SignalMessage,
     TextMessage,
     make_target,
     target_of,
 )
 from ridethrough.testing import FakeSignalDaemon, Relay, Stall
 from ridethrough.views import LineView, LiveView
-from tests.security.canary import NUMBER, SECRET, Canary, make_talkative
+from tests.security.canary import NUMBER, OTHER, SECRET, Canary, make_talkative
 
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 30
-OTHER = "+491707654321"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def canary(caplog: pytest.LogCaptureFixture) -> Canary:
 
 async def test_client_that_closes_with_messages_left(canary: Canary, caplog: pytest.LogCaptureFixture) -> None:
     make_talkative()
-    buffer: AsyncMessageBuffer[TextMessage] = AsyncMessageBuffer(2, key=target_of, overflow="reject")
+    buffer: AsyncMessageBuffer[SignalMessage] = AsyncMessageBuffer(2, key=target_of, overflow="reject")
     async with FakeSignalDaemon(accounts=[NUMBER]) as daemon, Relay(daemon.endpoint) as relay:
         daemon.fail_next(Stall())
         with fail_after(PATIENCE):

@@ -48,13 +48,16 @@ async def confirm_lines(stream: SocketStream) -> None:
             await stream.send(b"thanks for " + data.strip())
 
 
+@pytest.fixture
+def folder_with_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(tmp_path, "plan.pdf").write_bytes(b"%PDF")
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_signal_in_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("plan.pdf").write_bytes(b"%PDF")
+@pytest.mark.usefixtures("folder_with_plan")
+async def test_signal_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     async with FakeSignalDaemon() as daemon:
         names: dict[str, Any] = {"SignalClient": SignalClient}
         body = textwrap.indent(IN_FULL.replace("tcp://127.0.0.1:7583", daemon.endpoint), "    ")

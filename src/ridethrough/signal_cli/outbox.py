@@ -107,7 +107,7 @@ class SignalOutbox:
         self,
         text: str = ...,
         *,
-        to: str | None = ...,
+        to: str | Envelope | None = ...,
         group: str | None = ...,
         username: str | None = ...,
         note_to_self: bool = ...,
@@ -141,7 +141,7 @@ class SignalOutbox:
         self,
         text: str = "",
         *,
-        to: str | Several | None = None,
+        to: str | Envelope | Several | None = None,
         group: str | None = None,
         username: str | None = None,
         note_to_self: bool = False,
@@ -159,9 +159,10 @@ class SignalOutbox:
 
         Args:
             text: what it says; may be empty if there is an attachment or a sticker.
-            to: a telephone number such as ``+15550100200``, or an account's UUID; or several of these in a list, tuple
-                or set. Each of several gets a message of their own, so that what fails for one is tried again for that
-                one alone; either all of these are put, or none. Whoever is named twice gets it once.
+            to: a telephone number such as ``+15550100200``, or an account's UUID; or what came in, to answer where it
+                came from, a group or a person; or several people in a list, tuple or set. Each of several gets a
+                message of their own, so that what fails for one is tried again for that one alone; either all of
+                these are put, or none. Whoever is named twice gets it once.
             group: a group's id in base64.
             username: a username with its number, such as ``anna.42``.
             note_to_self: True for one's own account. Exactly one of these four must be given.
@@ -293,8 +294,14 @@ class SignalOutbox:
         return await run_sync(from_file, abandon_on_cancel=True)  # else a cancellation would be passed over
 
 
-def _targets(to: str | Several | None, group: str | None, username: str | None, note_to_self: bool) -> list[Target]:
+def _targets(
+    to: str | Envelope | Several | None, group: str | None, username: str | None, note_to_self: bool
+) -> list[Target]:
     """Whom a message goes to, each once."""
+    if isinstance(to, Envelope):
+        if group is not None or username is not None or note_to_self:
+            raise ValueError("exactly one of to=, group=, username= and note_to_self=True must be given")
+        return [to.target]
     if not isinstance(to, list | tuple | set | frozenset):
         return [make_target(to=to, group=group, username=username, note_to_self=note_to_self)]
     if not to:

@@ -119,13 +119,14 @@ async def test_answer_to_what_came_in() -> None:
         inbox = client.messages()
         await daemon.push(saying("are you there?"))
         came = await anext(inbox)
-        await client.send("yes", to=ADA, quote=came)
+        await client.send("yes", to=came, quote=came)
         await client.react(came, "👍")
         await client.mark_read(came)
         await client.buffer.flush()
         answer, reaction, read_receipt = (dict(each.params) for each in daemon.sends)
         assert answer["quoteTimestamp"] == reaction["targetTimestamp"] == SENT
         assert (answer["quoteAuthor"], answer["quoteMessage"]) == (ADA, "are you there?")
+        assert answer["recipient"] == [ADA]
         assert read_receipt["targetTimestamp"] == [SENT]
 
 

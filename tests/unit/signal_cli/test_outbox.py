@@ -24,6 +24,7 @@ from ridethrough.signal_cli import (
     RemoteDelete,
     Sticker,
     Sync,
+    Target,
     TextMessage,
     Unknown,
     make_target,
@@ -248,6 +249,14 @@ async def test_quote_of_what_came_in_shows_its_text(
     answer = await make_outbox().send("yes", to=ANNA, quote=envelope(content))
     ranges: tuple[Any, Any] = ((MENTION,), (BOLD,)) if text else ((), ())
     assert answer.message.quote == Quote(quoted, text, *ranges)
+
+
+@pytest.mark.parametrize(
+    ("content", "target"), [(DATA, TO_ANNA), (Data(SENT, "hello", Group(GROUP)), TO_GROUP)], ids=["person", "group"]
+)
+async def test_send_to_where_something_came_from(make_outbox: MakeOutbox, content: Content, target: Target) -> None:
+    answer = await make_outbox().send("yes", to=envelope(content))
+    assert answer.message.target == target
 
 
 async def test_quote_of_a_long_text_shows_its_beginning(make_outbox: MakeOutbox) -> None:

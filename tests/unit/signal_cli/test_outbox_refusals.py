@@ -47,6 +47,7 @@ async def test_bad_shares_files(make_outbox: MakeOutbox) -> None:
 BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("send", {}, ValueError, "exactly one of to=, group=, username= and note_to_self=True must be given, not none"),
     ("send", {"to": ANNA, "group": GROUP}, ValueError, "exactly one of "),
+    ("send", {"to": envelope(Unknown()), "group": GROUP}, ValueError, "exactly one of "),
     ("send", {"to": "anna"}, ValueError, "to must "),
     ("send", {"to": 5}, TypeError, "to must "),
     ("send", {"to": []}, ValueError, "to must name at least one person"),
