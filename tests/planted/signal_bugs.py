@@ -28,6 +28,27 @@ SIGNAL_BUGS = [
         "            raise LinkLost(self._reason, unsent=True)\n",
         "tests/unit/signal_cli/test_connection.py",
     ),
+    Bug(
+        "what has left over HTTP is called unsent",
+        "signal_cli/http.py",
+        "            self.begun = True\n",
+        "            pass\n",
+        f"{_UNIT}/test_http_ends.py::test_end_and_nonsense_after_the_request_are_in_doubt",
+    ),
+    Bug(
+        "a call goes out over an HTTP connection that has ended",
+        "signal_cli/http.py",
+        "            self._connection.check_open()  # it was closed while this one was connecting, perhaps\n",
+        "",
+        f"{_UNIT}/test_https.py::test_call_that_connects_when_the_connection_has_ended_has_sent_nothing",
+    ),
+    Bug(
+        "an answer to another call over HTTP is taken",
+        "signal_cli/http.py",
+        "if answer.id == request_id",
+        "if True",
+        f"{_UNIT}/test_http_ends.py::test_answer_to_another_call_is_none",
+    ),
     # What an answer leads to
     Bug(
         "a look whether Signal is there counts as an attempt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, fail_after
 from anyio.lowlevel import checkpoint
 
+from ridethrough import LinkLost
+from ridethrough.signal_cli.endpoints import parse_endpoint
 from ridethrough.testing import FakeSignalDaemon, Relay, Stall
 from tests.talk import PATIENCE, Talk, arrived, request, send, talk_to
 
@@ -51,6 +54,24 @@ async def test_passes_on_between_all_kinds(near: str, far: str, tmp_path: Path) 
                 assert (await other.ask(VERSION))["result"]
         assert [arrival.text for arrival in daemon.sends] == ["0", "1", "2"]
     assert not (tmp_path / "near").exists()
+
+
+async def test_passes_on_http() -> None:
+    async with FakeSignalDaemon("http://127.0.0.1:0/signal") as daemon, Relay(daemon.endpoint) as relay:
+        assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/signal", relay.endpoint)
+        assert relay.endpoint != daemon.endpoint
+        connection = await parse_endpoint(relay.endpoint).open(print)
+        assert await connection.call("version", {}, PATIENCE) == {"version": "0.13.19"}
+        relay.cut_next_answer()
+        with pytest.raises(LinkLost) as caught:
+            await connection.call("send", {"message": "hello", "recipient": ANNA}, PATIENCE)
+        assert not caught.value.unsent
+        assert [arrival.text for arrival in daemon.sends] == ["hello"], "the request was not passed on"
+        await connection.aclose()
+        await relay.refuse()
+        with pytest.raises(LinkLost) as caught:
+            await parse_endpoint(relay.endpoint).open(print)
+        assert caught.value.unsent
 
 
 async def test_passes_on_more_than_fits_anywhere() -> None:
@@ -161,7 +182,7 @@ async def test_error_in_the_body_comes_out_as_it_is() -> None:
             raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("bad", ["tcp://127.0.0.1", "unix:relative", "http://127.0.0.1:80"])
+@pytest.mark.parametrize("bad", ["tcp://127.0.0.1", "unix:relative", "http://127.0.0.1:80?"])
 def test_endpoint_that_is_none(bad: str) -> None:
     with pytest.raises(ValueError, match="endpoint must be"):
         Relay(bad)

@@ -1,7 +1,9 @@
-"""Connection: one stream to the daemon, on which requests find their answers."""
+"""Connection: one connection to the daemon, whatever it runs over; and LineConnection, over a stream of lines."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from anyio import (
@@ -10,6 +12,7 @@ from anyio import (
     EndOfStream,
     Event,
     Lock,
+    aclose_forcefully,
     get_cancelled_exc_class,
     move_on_after,
 )
@@ -19,37 +22,15 @@ from ..errors import LinkLost
 from ..jsonrpc import ClientProtocol, Error, Notification, RemoteProtocolError, Result
 from ..jsonrpc import Event as ProtocolEvent
 from .answers import DaemonError
-from .endpoints import Endpoint
+
+OnReceive = Callable[[dict[str, Any]], object]
+"""Told of each incoming message: the params of a ``receive`` notification. It must not raise."""
 
 
-class _Call:
-    """A request under way: answered once there is an answer, or there will be none."""
+class Connection(ABC):
+    """A connection to the daemon, from ``await endpoint.open(on_receive)`` on. :meth:`read` runs while it is in use."""
 
-    __slots__ = ("answer", "answered", "begun")
-
-    def __init__(self) -> None:
-        self.answered = Event()
-        self.answer: Result | Error | None = None
-        self.begun = False  # whether some of it may have left
-
-
-class Connection:
-    """A connection to the daemon. :meth:`read` must run while it is in use; it does not close the stream.
-
-    Args:
-        endpoint: where the stream leads.
-        stream: a stream that has just been connected.
-    """
-
-    def __init__(self, endpoint: Endpoint, stream: SocketStream) -> None:
-        self._endpoint = endpoint
-        self._stream = stream
-        self._protocol = ClientProtocol()
-        self._calls: dict[int, _Call] = {}
-        self._writing = Lock()
-        self._closed = Event()
-        self._reason = ""
-
+    @abstractmethod
     async def call(self, method: str, params: dict[str, Any], timeout: float) -> Any:
         """Send a request and wait for its answer.
 
@@ -65,9 +46,76 @@ class Connection:
             DaemonError: the answer is an error.
             LinkLost: the connection is gone, or time is up; ``unsent`` if nothing of the request has left.
             LocalProtocolError: the request cannot be sent, over whatever connection.
+            Rejected: something on the way to the daemon does not let a request of this size through (only over HTTP).
+            AuthenticationFailed: something on the way to the daemon refuses who we say we are (only over HTTP).
 
         **Cancellation** forgets the answer. The daemon may carry the request out all the same.
         """
+
+    @abstractmethod
+    async def subscribe(self, params: dict[str, Any], timeout: float) -> None:
+        """Ask for incoming messages, which then go to ``on_receive`` for as long as the connection lives.
+
+        Args:
+            params: which account's; as for :meth:`call`.
+            timeout: for how long to wait for the answer, in seconds. Over HTTP it takes its own time, up to 45 s.
+
+        Raises:
+            DaemonError, Rejected, AuthenticationFailed: there are none to be had; the connection is as good as before.
+            LinkLost: the connection is gone, or time is up.
+
+        **Cancellation**: perhaps it was asked for, perhaps not.
+        """
+
+    @abstractmethod
+    async def read(self) -> None:
+        """Take in what comes, and return when the connection is gone. **Cancellation** ends the connection."""
+
+    @abstractmethod
+    async def wait_closed(self) -> NoReturn:
+        """Raise LinkLost, with what became of it, once the connection is gone. **Cancellation** changes nothing."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close it at once, with what is under way. Closing it twice is closing it once.
+
+        **Cancellation**: it is closed all the same.
+        """
+
+
+class _Call:
+    """A request under way: answered once there is an answer, or there will be none."""
+
+    __slots__ = ("answer", "answered", "begun")
+
+    def __init__(self) -> None:
+        self.answered = Event()
+        self.answer: Result | Error | None = None
+        self.begun = False  # whether some of it may have left
+
+
+class LineConnection(Connection):
+    """A connection over a stream of lines, a message each.
+
+    Args:
+        stream: a stream that has just been connected; the connection's own from now on.
+        after_read: called with the stream after each read.
+        on_receive: told of incoming messages.
+    """
+
+    def __init__(
+        self, stream: SocketStream, after_read: Callable[[SocketStream], object], on_receive: OnReceive
+    ) -> None:
+        self._stream = stream
+        self._after_read = after_read
+        self._on_receive = on_receive
+        self._protocol = ClientProtocol()
+        self._calls: dict[int, _Call] = {}
+        self._writing = Lock()
+        self._closed = Event()
+        self._reason = ""
+
+    async def call(self, method: str, params: dict[str, Any], timeout: float) -> Any:
         if self._closed.is_set():
             raise LinkLost(self._reason, unsent=True)
         request_id, line = self._protocol.request(method, params)
@@ -87,16 +135,15 @@ class Connection:
             raise DaemonError(call.answer.code, call.answer.message, call.answer.data)
         return call.answer.value
 
-    async def read(self) -> None:
-        """Hand answers to who waits for them, until the connection is gone.
+    async def subscribe(self, params: dict[str, Any], timeout: float) -> None:
+        await self.call("subscribeReceive", params, timeout)
 
-        **Cancellation** ends the connection.
-        """
+    async def read(self) -> None:
         reason = "the daemon has closed the connection"
         try:
             while True:
                 data = await self._stream.receive()
-                self._endpoint.after_read(self._stream)
+                self._after_read(self._stream)
                 for event in self._protocol.receive_data(data):
                     self._dispatch(event)
         except EndOfStream:
@@ -109,9 +156,12 @@ class Connection:
             self._end(reason)
 
     async def wait_closed(self) -> NoReturn:
-        """Raise LinkLost, with what became of it, once the connection is gone. **Cancellation** changes nothing."""
         await self._closed.wait()
         raise LinkLost(self._reason)
+
+    async def aclose(self) -> None:
+        self._end("the connection was closed")
+        await aclose_forcefully(self._stream)
 
     async def _write(self, call: _Call, line: bytes) -> None:
         async with self._writing:
@@ -128,6 +178,8 @@ class Connection:
 
     def _dispatch(self, event: ProtocolEvent) -> None:
         if isinstance(event, Notification):
+            if event.method == "receive":
+                self._on_receive(event.params)
             return
         if event.id is None:
             raise RemoteProtocolError("it could not read a request")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,7 +13,9 @@ from typing import Self
 from anyio import CancelScope, Event, aclose_forcefully, create_task_group, wait_readable
 from anyio.abc import SocketStream, TaskGroup
 
-from ..signal_cli.endpoints import Endpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
+from ..signal_cli.endpoints import Endpoint, HttpEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
+
+_ANY_PORT = re.compile(r"((?:tcp|https?)://[^/]+):0(?=/|\Z)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +29,8 @@ class Server:
     """Serves connections, from ``async with`` on, until it is stopped or left.
 
     Args:
-        endpoint: where to listen: ``unix:/path``, or ``tcp://host:port`` with port 0 for any that is free.
+        endpoint: where to listen: ``unix:/path``, ``tcp://host:port`` or ``http://host:port``, with port 0 for any that
+            is free. What is spoken there is for ``handle`` to see to.
         handle: serves one connection, which is closed when it returns.
     """
 
@@ -37,8 +41,13 @@ class Server:
         self._tasks: TaskGroup
 
     @property
-    def endpoint(self) -> str:
+    def place(self) -> Endpoint:
         """Where it listens, with the port that it got."""
+        return self._place
+
+    @property
+    def endpoint(self) -> str:
+        """The same as text."""
         return str(self._place)
 
     async def start(self) -> None:
@@ -108,7 +117,7 @@ class Server:
             life.ended.set()
 
     async def _connection(self, connection: socket.socket) -> None:
-        if isinstance(self._place, TcpEndpoint):
+        if not isinstance(self._place, UnixEndpoint):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Not as the UNIXSocketStream that anyio's own listener makes: on asyncio, a read of it that is cancelled in
         # the moment in which something comes ends in an InvalidStateError.
@@ -124,8 +133,8 @@ class Server:
 
 
 def _parse(text: str) -> Endpoint:
-    if text.startswith("tcp://") and text.endswith(":0"):
-        some_port = parse_endpoint(text.removesuffix("0") + "1")
-        assert isinstance(some_port, TcpEndpoint)
+    if isinstance(text, str) and (any_port := _ANY_PORT.match(text)):
+        some_port = parse_endpoint(f"{any_port[1]}:1{text[any_port.end() :]}")
+        assert isinstance(some_port, TcpEndpoint | HttpEndpoint)
         return replace(some_port, port=0)
     return parse_endpoint(text)

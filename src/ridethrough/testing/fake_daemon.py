@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any, Self
 
-from anyio import (
-    BrokenResourceError,
-    ClosedResourceError,
-    Event,
-    IncompleteRead,
-    Lock,
-    aclose_forcefully,
-    create_task_group,
-    sleep,
-)
+from anyio import Event, create_task_group, sleep
 from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
-from anyio.streams.buffered import BufferedByteReceiveStream
 
+from ..signal_cli.endpoints import HttpEndpoint
+from ._clients import Client, encoded
+from ._http import HttpClient, HttpRequest
+from ._params import INTERNAL_ERROR, USER_ERROR, RequestFailed
+from ._receiving import Receiving
 from ._requests import Request, UnreadableLine, error_of, read_line, result_of
 from ._server import Server
-from .fake_signal import FakeSignal, RequestFailed
+from .fake_signal import SENDING, FakeSignal
 from .faults import CutAfter, CutBefore, CutInAnswer, Failure, Fault, Flood, Garbage, Late, Refuse, Stall, WrongId
-
-_PIECE = 65536
-_MAX_LINE = 2**30
 
 
 class FakeSignalDaemon(FakeSignal):
-    """Stands in for signal-cli's daemon with several accounts, over a UNIX or a TCP socket. Use it with ``async with``.
+    """Stands in for signal-cli's daemon with several accounts. Use it with ``async with``.
 
-    It answers ``version``, ``listAccounts`` and ``send``, and refuses everything else, in the very words of signal-cli
+    It answers what sends, what asks and what subscribes, and refuses everything else, in the very words of signal-cli
     0.13.19. Like that one it performs requests at the same time, so that those which are sent without waiting for the
     answer overtake each other, and performs what it has read even if its client has gone.
 
     Args:
-        endpoint: where to listen: ``unix:/path``, or ``tcp://host:port`` with port 0 for any that is free.
+        endpoint: where to listen: ``unix:/path``, ``tcp://host:port``, or ``http://host:port[/prefix]`` to speak HTTP,
+            with port 0 for any that is free.
         accounts: the telephone numbers of its accounts.
+        receive_mode: whom it tells of incoming messages: ``"on-start"``: whoever is there, ``"on-connection"``: the
+            same, and if there is nobody they wait, ``"manual"``: who has asked by ``subscribeReceive``, and they wait.
+            Over HTTP, who waits for events is there and has asked.
 
     Attributes:
         sends: what reached Signal, in order.
@@ -48,17 +44,30 @@ class FakeSignalDaemon(FakeSignal):
         groups: the groups that the accounts are in: by the group's id, its other members as they would be addressed.
         per_recipient: whom Signal fails, and how, for as long as it stands there: by recipient as it is addressed.
         service_reachable: whether it reaches Signal. If not, sends fail at once.
+        service_status: the HTTP status of a Signal that refuses everything; None: it does not.
+        safety_numbers: the numbers that ``trust`` is to be given: by recipient as it is addressed.
+        sticker_packs: the packs that the accounts have, by their ids in hex.
 
     Raises:
-        TypeError, ValueError: ``endpoint`` is none.
+        TypeError, ValueError: ``endpoint`` is none, or ``receive_mode`` is unknown.
         OSError: from ``async with``: it cannot listen there.
     """
 
-    def __init__(self, endpoint: str = "tcp://127.0.0.1:0", *, accounts: Sequence[str] = ("+15550001111",)) -> None:
+    def __init__(
+        self,
+        endpoint: str = "tcp://127.0.0.1:0",
+        *,
+        accounts: Sequence[str] = ("+15550001111",),
+        receive_mode: str = "on-start",
+    ) -> None:
         super().__init__(accounts)
         self.faults: list[Fault] = []
+        self._receiving = Receiving(receive_mode)
         self._server = Server(endpoint, self._serve)
-        self._connections: set[_Connection] = set()
+        place = self._server.place
+        self._prefix = place.prefix if isinstance(place, HttpEndpoint) else None  # None: it speaks lines
+        if isinstance(place, HttpEndpoint) and place.scheme != "http":
+            raise ValueError("endpoint must not be https: put something before it that speaks TLS")
         self._thawed: Event | None = None  # None: it is not frozen
         self._order = random.Random(0)  # noqa: S311
 
@@ -66,6 +75,11 @@ class FakeSignalDaemon(FakeSignal):
     def endpoint(self) -> str:
         """Where it listens, with the port that it got."""
         return self._server.endpoint
+
+    @property
+    def listeners(self) -> int:
+        """How many clients would be told of an incoming message now."""
+        return len(self._receiving)
 
     def fail_next(self, *faults: Fault) -> None:
         """Have these faults happen to the next sends, one each, in order, after those that are due already."""
@@ -101,7 +115,7 @@ class FakeSignalDaemon(FakeSignal):
             self._thawed = None
 
     async def push(self, envelope: dict[str, Any], account: str | None = None) -> None:
-        """Tell every client of an incoming message.
+        """Tell of an incoming message whoever is to be told; see ``receive_mode``.
 
         Args:
             envelope: what signal-cli would say of it.
@@ -109,9 +123,7 @@ class FakeSignalDaemon(FakeSignal):
 
         **Cancellation**: some clients have been told.
         """
-        params = {"envelope": envelope, "account": account or self.accounts[0]}
-        for connection in list(self._connections):
-            await connection.write({"jsonrpc": "2.0", "method": "receive", "params": params})
+        await self._receiving.push({"envelope": envelope, "account": account or self.accounts[0]})
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -124,115 +136,126 @@ class FakeSignalDaemon(FakeSignal):
         return f"<FakeSignalDaemon at {self.endpoint}, {len(self.sends)} sends>"
 
     async def _serve(self, stream: SocketStream) -> None:
-        connection = _Connection(stream)
-        self._connections.add(connection)
+        if self._prefix is None:
+            await self._serve_lines(Client(stream))
+        else:
+            await self._serve_http(HttpClient(stream), self._prefix)
+
+    async def _serve_lines(self, client: Client) -> None:
+        self._receiving.connected(client)
         try:
+            await self._receiving.push_waiting()
             async with create_task_group() as requests:  # outlives the client: what was read is performed
-                while (line := await connection.next_line()) is not None:
+                while (line := await client.next_line()) is not None:
                     await self._while_frozen()
                     try:
-                        requests.start_soon(self._answer, connection, read_line(line))
+                        requests.start_soon(self._answer, client, read_line(line))
                     except UnreadableLine:
                         break  # it reads no further, and ends the connection once it has answered what it read before
         finally:
-            self._connections.discard(connection)
+            self._receiving.gone(client)
+
+    async def _serve_http(self, client: HttpClient, prefix: str) -> None:
+        while (request := await client.next_request()) is not None:
+            await self._while_frozen()
+            status = request.status(prefix)
+            if status is not HTTPStatus.OK or request.path.endswith("/check"):
+                await client.respond(status)
+            elif request.path.endswith("/events"):
+                await self._serve_events(client, request)
+            else:
+                await self._answer_http(client, request.body)
+
+    async def _serve_events(self, client: HttpClient, request: HttpRequest) -> None:
+        account = request.query.get("account", [None])[0]
+        if account is not None and account not in self.accounts:
+            return await client.respond(HTTPStatus.BAD_REQUEST)
+        await client.begin_events()
+        self._receiving.listening(client, account)
+        try:
+            await self._receiving.push_waiting()
+            await client.wait_gone()
+        finally:
+            self._receiving.gone(client)
+
+    async def _answer_http(self, client: HttpClient, body: bytes) -> None:
+        try:
+            request = read_line(body)
+        except UnreadableLine:
+            failed = RequestFailed(INTERNAL_ERROR, "An internal server error has occurred.")
+            return await client.answer(encoded(error_of(Request(), failed)))
+        await self._answer(client, request)
+        if not any(each.wants_answer for each in (request if isinstance(request, list) else [request])):
+            await client.respond(HTTPStatus.CREATED)
 
     async def _while_frozen(self) -> None:
         while self._thawed is not None:
             await self._thawed.wait()
 
-    async def _answer(self, connection: _Connection, request: Request | list[Request]) -> None:
+    async def _answer(self, client: Client, request: Request | list[Request]) -> None:
         for _ in range(self._order.randrange(4)):  # whoever does not wait for answers gets no order
             await checkpoint()
         await self._while_frozen()
         if isinstance(request, list):
-            return await self._answer_batch(connection, request)
-        fault = self.faults.pop(0) if request.method == "send" and self.faults else None
+            return await self._answer_batch(client, request)
+        fault = self.faults.pop(0) if request.method in SENDING and self.faults else None
         if isinstance(fault, CutBefore):
-            await connection.cut()
+            await client.cut()
         else:
-            answer = self._perform(request, fault)
+            answer = self._perform(client, request, fault)
             if request.wants_answer:
-                await self._write(connection, answer, fault)
+                await self._write(client, answer, fault)
+        await self._receiving.push_waiting()  # somebody may have subscribed
 
-    async def _answer_batch(self, connection: _Connection, batch: list[Request]) -> None:
-        answers = [self._perform(request, None) for request in batch]
+    async def _answer_batch(self, client: Client, batch: list[Request]) -> None:
+        answers = [self._perform(client, request, None) for request in batch]
         wanted = [answer for answer, request in zip(answers, batch, strict=True) if request.wants_answer]
         if wanted:
-            await connection.write(wanted)
+            await client.answer(encoded(wanted))
 
-    def _perform(self, request: Request, fault: Fault | None) -> dict[str, Any]:
+    def _perform(self, client: Client, request: Request, fault: Fault | None) -> dict[str, Any]:
         try:
             if request.error is not None:
                 raise request.error
             if isinstance(fault, Refuse):
                 raise RequestFailed(fault.code, fault.message, fault.data)
+            if request.method == "subscribeReceive" and self._prefix is None:
+                return result_of(request, self._subscribe(client, request.params))
+            if request.method == "unsubscribeReceive" and self._prefix is None:
+                return result_of(request, self._unsubscribe(client, request.params))
             failure = fault if isinstance(fault, Failure) else None
             return result_of(request, self.call(request.method, request.params, failure))
         except RequestFailed as error:
             return error_of(request, error)
 
-    async def _write(self, connection: _Connection, answer: dict[str, Any], fault: Fault | None) -> None:
+    def _subscribe(self, client: Client, params: dict[str, Any]) -> int:
+        account = None if params.get("account") is None else self._account(params)
+        return self._receiving.subscribe(client, account)
+
+    def _unsubscribe(self, client: Client, params: dict[str, Any]) -> dict[str, Any]:
+        if "subscription" not in params:
+            raise RequestFailed(USER_ERROR, "Missing subscription parameter with subscription id")
+        if not self._receiving.unsubscribe(client, params["subscription"]):
+            raise RequestFailed(USER_ERROR, "Unknown subscription id")
+        return {}
+
+    async def _write(self, client: Client, answer: dict[str, Any], fault: Fault | None) -> None:
         match fault:
             case CutAfter():
-                await connection.cut()
+                await client.cut()
             case CutInAnswer():
-                line = json.dumps(answer).encode()
-                await connection.write_bytes(line[: len(line) // 2])
-                await connection.cut()
+                await client.answer_half(encoded(answer))
             case Stall():
                 pass
             case Garbage(line):
-                await connection.write_bytes(line + b"\n")
+                await client.answer(line)
             case Flood():
-                while await connection.write_bytes(b"x" * _PIECE):
-                    pass
+                await client.flood()
             case Late(seconds):
                 await sleep(seconds)
                 await self._while_frozen()
-                await connection.write(answer)
+                await client.answer(encoded(answer))
             case WrongId():
-                await connection.write(answer | {"id": -1})
+                await client.answer(encoded(answer | {"id": -1}))
             case _:
-                await connection.write(answer)
-
-
-class _Connection:
-    """One client."""
-
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
-        self._reader = BufferedByteReceiveStream(stream)
-        self._writing = Lock()
-
-    async def next_line(self) -> bytes | None:
-        """The next line that the client sends; None when the connection has ended, by the client or by us."""
-        try:
-            return await self._reader.receive_until(b"\n", _MAX_LINE)
-        except IncompleteRead:  # the last one needs no newline
-            rest = len(self._reader.buffer)
-            return await self._reader.receive(rest) if rest else None
-        except (BrokenResourceError, ClosedResourceError):
-            return None
-
-    async def write(self, message: Any) -> None:
-        """Send a line, in two pieces as signal-cli does."""
-        await self.write_bytes(json.dumps(message, ensure_ascii=False).encode(errors="replace"), b"\n")
-
-    async def write_bytes(self, *pieces: bytes) -> bool:
-        """Send these; False if the client has gone."""
-        whole = False
-        async with self._writing:
-            try:
-                for piece in pieces:
-                    await self._stream.send(piece)
-                whole = True
-            except (BrokenResourceError, ClosedResourceError):
-                pass
-            finally:
-                if not whole:  # nobody would know where the next line begins
-                    await self.cut()
-        return whole
-
-    async def cut(self) -> None:
-        await aclose_forcefully(self._stream)
+                await client.answer(encoded(answer))

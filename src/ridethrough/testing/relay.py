@@ -10,7 +10,7 @@ from typing import Self
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream, aclose_forcefully, create_task_group
 from anyio.abc import SocketStream
 
-from ..signal_cli.endpoints import parse_endpoint
+from ..signal_cli.endpoints import HttpEndpoint, TcpEndpoint, UnixEndpoint, parse_endpoint
 from ._server import Server
 
 
@@ -18,17 +18,23 @@ class Relay:
     """Passes bytes on between clients and a daemon, of any kind, until told otherwise. Use it with ``async with``.
 
     Args:
-        target: where the daemon listens: ``unix:/path`` or ``tcp://host:port``. It need not listen yet.
-        endpoint: where to listen: the same, with port 0 for any that is free.
+        target: where the daemon listens: ``unix:/path``, ``tcp://host:port`` or ``http://host:port``. It need not yet.
+        endpoint: where to listen: the same, with port 0 for any that is free. None: at a free port of this machine. If
+            the daemon speaks HTTP, this must say so too, with the same prefix: bytes are passed on as they are.
 
     Raises:
         TypeError, ValueError: ``target`` or ``endpoint`` is none.
         OSError: from ``async with``: it cannot listen there.
     """
 
-    def __init__(self, target: str, endpoint: str = "tcp://127.0.0.1:0") -> None:
-        self._target = parse_endpoint(target)
-        self._server = Server(endpoint, self._serve)
+    def __init__(self, target: str, endpoint: str | None = None) -> None:
+        place = parse_endpoint(target)
+        self._target: UnixEndpoint | TcpEndpoint
+        if isinstance(place, HttpEndpoint):
+            self._target, nearby = place.below, f"{place.scheme}://127.0.0.1:0{place.prefix}"
+        else:
+            self._target, nearby = place, "tcp://127.0.0.1:0"
+        self._server = Server(nearby if endpoint is None else endpoint, self._serve)
         self._lines: set[_Line] = set()
         self._cut_next_answer = False
 

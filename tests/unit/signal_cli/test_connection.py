@@ -2,65 +2,24 @@
 
 from __future__ import annotations
 
-import re
-import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from anyio import CancelScope, Event, create_task_group, fail_after
+from anyio import CancelScope, Event, create_task_group, move_on_after
 from anyio.abc import SocketStream
 from anyio.lowlevel import checkpoint
 
 from ridethrough import LinkLost
 from ridethrough.jsonrpc import LocalProtocolError
 from ridethrough.signal_cli import DaemonError
-from ridethrough.signal_cli.connection import Connection
-from ridethrough.signal_cli.endpoints import TcpEndpoint
-from tests.unit.signal_cli.scripted import PATIENCE, Peer, Script, answer_to, scripted
+from ridethrough.signal_cli.connection import LineConnection
+from tests.unit.signal_cli.over_lines import SECRET, ask, check_lost, check_over, connected, opened
+from tests.unit.signal_cli.scripted import PATIENCE, Peer, answer_to
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "meet me at noon"
 TOO_MUCH = {"message": ["x" * 10_000_000] * 2}
 """More than the sockets take while nobody reads."""
-
-
-@asynccontextmanager
-async def opened(script: Script) -> AsyncIterator[tuple[Connection, SocketStream]]:
-    """A connection on which nobody reads yet."""
-    async with scripted(script) as endpoint, await endpoint.connect() as stream:
-        with fail_after(PATIENCE):
-            yield Connection(endpoint, stream), stream
-
-
-@asynccontextmanager
-async def connected(script: Script) -> AsyncIterator[Connection]:
-    async with opened(script) as (connection, _), create_task_group() as tasks:
-        tasks.start_soon(connection.read)
-        yield connection
-        tasks.cancel_scope.cancel()
-
-
-async def ask(connection: Connection, method: str = "version", timeout: float = PATIENCE, **params: Any) -> Any:
-    return await connection.call(method, params, timeout)
-
-
-async def check_lost(connection: Connection, reason: str, *, unsent: bool = False, **options: Any) -> None:
-    """A call that raises LinkLost for that reason."""
-    with pytest.raises(LinkLost) as caught:
-        await ask(connection, message=SECRET, **options)
-    assert str(caught.value) == reason
-    assert caught.value.unsent is unsent
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
-
-
-async def check_over(connection: Connection, reason: str) -> None:
-    """The connection is gone, and nothing is sent over it any more."""
-    with pytest.raises(LinkLost, match=f"^{re.escape(reason)}$"):
-        await connection.wait_closed()
-    await check_lost(connection, reason, unsent=True)
 
 
 # Answers
@@ -74,7 +33,7 @@ async def test_answers_are_matched_to_their_requests_in_whatever_order() -> None
 
     answers: dict[int, int] = {}
 
-    async def note(connection: Connection, number: int) -> None:
+    async def note(connection: LineConnection, number: int) -> None:
         answers[number] = await ask(connection, of=number)
 
     async with connected(backwards) as connection:
@@ -107,30 +66,28 @@ async def test_answers_come_in_pieces_with_something_else_before_them() -> None:
         assert await ask(connection) == "ü"
 
 
-async def test_endpoint_is_told_after_each_read() -> None:
+async def test_stream_is_attended_to_after_each_read() -> None:
     reads: list[SocketStream] = []
-
-    class Noting(TcpEndpoint):
-        def after_read(self, stream: SocketStream) -> None:
-            reads.append(stream)
 
     async def serve(peer: Peer) -> None:
         for _ in range(3):
             await peer.answer(await peer.hear())
 
     async with opened(serve) as (_, stream), create_task_group() as tasks:
-        connection = Connection(Noting("localhost", 7583), stream)
+        connection = LineConnection(stream, reads.append, lambda _: None)
         tasks.start_soon(connection.read)
         for calls in range(1, 4):
             await ask(connection)
             assert reads == [stream] * calls
 
 
-async def test_request_that_cannot_be_sent_leaves_the_connection_as_it_was() -> None:
-    async def serve(peer: Peer) -> None:
-        await peer.answer(await peer.hear())
+async def answer_once(peer: Peer) -> None:
+    """A script: one answer, and the end."""
+    await peer.answer(await peer.hear())
 
-    async with connected(serve) as connection:
+
+async def test_request_that_cannot_be_sent_leaves_the_connection_as_it_was() -> None:
+    async with connected(answer_once) as connection:
         with pytest.raises(LocalProtocolError):
             await ask(connection, message="\ud83d")
         assert await ask(connection) == "done"
@@ -157,10 +114,7 @@ async def test_cancelled_call_forgets_its_answer_which_comes_late_and_harms_noth
 
 
 async def test_answer_and_end_at_once_the_answer_counts() -> None:
-    async def answer_and_go(peer: Peer) -> None:
-        await peer.answer(await peer.hear())
-
-    async with opened(answer_and_go) as (connection, _), create_task_group() as tasks:
+    async with opened(answer_once) as (connection, _), create_task_group() as tasks:
 
         async def read_late() -> None:
             await ended.wait()
@@ -203,6 +157,39 @@ async def _answer_after_end(peer: Peer) -> None:
     await peer.answer(request)
 
 
+# Incoming messages
+
+
+async def test_incoming_messages_are_handed_on_and_other_notifications_are_not() -> None:
+    received: list[dict[str, Any]] = []
+
+    async def serve(peer: Peer) -> None:
+        request = await peer.hear()
+        for method, number in (("receive", 1), ("callEvent", 2), ("receive", 3)):
+            await peer.write(b'{"jsonrpc":"2.0","method":"%b","params":{"n":%d}}\n' % (method.encode(), number))
+        await peer.answer(request)
+
+    async with connected(serve, received.append) as connection:
+        await ask(connection)
+        assert received == [{"n": 1}, {"n": 3}]
+
+
+async def test_subscribe_asks_for_them() -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def serve(peer: Peer) -> None:
+        heard.append(await peer.hear())
+        await peer.answer(heard[0], 0)
+        await peer.fail(await peer.hear(), -32601)
+        await peer.hear_end()
+
+    async with connected(serve) as connection:
+        await connection.subscribe({"account": "+15550100200"}, PATIENCE)
+        assert (heard[0]["method"], heard[0]["params"]) == ("subscribeReceive", {"account": "+15550100200"})
+        with pytest.raises(DaemonError):
+            await connection.subscribe({}, PATIENCE)
+
+
 # The end of the connection
 
 
@@ -236,7 +223,7 @@ async def test_end_is_learnt_by_all_who_wait() -> None:
         for _ in range(3):
             await peer.hear()
 
-    async def note(connection: Connection) -> None:
+    async def note(connection: LineConnection) -> None:
         with pytest.raises(LinkLost) as caught:
             await ask(connection)
         lost.append(str(caught.value))
@@ -271,6 +258,37 @@ async def test_reader_that_is_cancelled_ends_the_connection() -> None:
             await connection.wait_closed()
         with pytest.raises(LinkLost):
             await ask(connection)
+
+
+async def test_aclose_ends_the_connection_and_what_is_under_way() -> None:
+    heard, over = Event(), Event()
+
+    async def serve(peer: Peer) -> None:
+        await peer.hear()
+        heard.set()
+        await peer.hear_end()
+        over.set()
+
+    async with connected(serve) as connection, create_task_group() as tasks:
+        tasks.start_soon(check_lost, connection, "the connection was closed")
+        await heard.wait()
+        await connection.aclose()
+        await connection.aclose()
+        await check_over(connection, "the connection was closed")
+        await over.wait()
+
+
+async def test_aclose_cancelled_closes_all_the_same() -> None:
+    over = Event()
+
+    async def serve(peer: Peer) -> None:
+        await peer.hear_end()
+        over.set()
+
+    async with opened(serve) as (connection, _):
+        with move_on_after(0):
+            await connection.aclose()
+        await over.wait()
 
 
 # Time
@@ -323,7 +341,7 @@ async def test_call_that_waits_behind_a_write_given_up_has_sent_nothing() -> Non
     assert b"\n" not in heard and SECRET.encode() not in heard
 
 
-async def check_waiting(connection: Connection) -> None:
+async def check_waiting(connection: LineConnection) -> None:
     await check_lost(connection, "a request was given up in the middle of its line", unsent=True)
 
 
