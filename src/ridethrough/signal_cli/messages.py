@@ -140,13 +140,13 @@ class TextMessage(SignalMessage):
     def _check_references(self) -> None:
         _check_optional("quote", self.quote, Quote)
         if self.quote is not None:
-            _check_reference("quote", self.quote.of, self.target)
+            check_reference("quote", self.quote.of, self.target)
             object.__setattr__(self, "quote", _with_text(self.quote))
         _check_optional("story", self.story, MessageId)
         if self.story is not None:
-            _check_reference("story", self.story, self.target)
+            check_reference("story", self.story, self.target)
         if self.edits is not None:
-            _check_reference("edits", self.edits, self.target, own=True)
+            check_reference("edits", self.edits, self.target, own=True)
             if self.view_once or self.sticker is not None or self.story is not None:
                 raise ValueError("edits cannot go with view_once, sticker or story")
 
@@ -214,7 +214,7 @@ class Reaction(SignalMessage):
         check_text("emoji", self.emoji, limit=_LONGEST_EMOJI)
         if self.emoji.isascii():
             raise ValueError("emoji must be an emoji, not plain text")
-        _check_reference("about", self.about, self.target)
+        check_reference("about", self.about, self.target)
         check_type("remove", self.remove, bool, "a bool")
 
     def request(self, own: str | None) -> tuple[str, dict[str, Any]]:
@@ -245,7 +245,7 @@ class RemoteDelete(SignalMessage):
 
     def __post_init__(self) -> None:
         SignalMessage.__post_init__(self)
-        _check_reference("about", self.about, self.target, own=True)
+        check_reference("about", self.about, self.target, own=True)
 
     def request(self, own: str | None) -> tuple[str, dict[str, Any]]:  # noqa: ARG002, other messages need it
         """The request that sends it; see :meth:`SignalMessage.request`."""
@@ -328,11 +328,11 @@ def _check_optional(name: str, value: Any, kind: type) -> None:
     check_type(name, value, (kind, type(None)), f"a {kind.__name__} or None")
 
 
-def _check_reference(name: str, reference: Any, target: Target, *, own: bool = False) -> None:
+def check_reference(name: str, reference: Any, target: Target, *, own: bool = False) -> None:
     """Refuse what names no message that a message to this target can be about.
 
     Args:
-        name: the field's name, for the error.
+        name: the field's or the argument's name, for the error.
         reference: what was given for it.
         target: whom the message goes to.
         own: whether it must be about a message of one's own.

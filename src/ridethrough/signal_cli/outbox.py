@@ -27,6 +27,7 @@ from .messages import (
     RemoteDelete,
     SignalMessage,
     TextMessage,
+    check_reference,
 )
 from .targets import Target, make_target
 
@@ -198,7 +199,7 @@ class SignalOutbox:
 
     async def edit(
         self,
-        message: Delivery[Any, Any] | MessageId,
+        message: Named,
         text: str,
         *,
         attachments: Iterable[str | PathLike[str] | Attachment] = (),
@@ -210,17 +211,20 @@ class SignalOutbox:
         """Have another text instead of that of a message of one's own. The whole message is replaced.
 
         Args:
-            message: what ``send`` returned for it, which may still be waiting; or its identity on Signal.
+            message: what ``send`` returned for it, which may still be waiting; or what came in of it, if another device
+                of one's own has sent it; or its identity on Signal.
             text, attachments, mentions, styles, preview: as in :meth:`send`.
         """
+        target, about = _target(message), _reference(message)
+        check_reference("message", about, target, own=True)
         edited = TextMessage(
-            _target(message),
+            target,
             text,
             attachments=await self._attachments(attachments),
             mentions=_tuple("mentions", mentions),
             styles=_tuple("styles", styles),
             preview=preview,
-            edits=message,
+            edits=about,
         )
         return await self._put(edited, terms)
 
@@ -234,19 +238,22 @@ class SignalOutbox:
             emoji: the emoji.
             remove: True to take such a reaction back.
         """
-        return await self._put(Reaction(_target(message), emoji, _reference(message), remove), terms)
+        target, about = _target(message), _reference(message)
+        check_reference("message", about, target)
+        return await self._put(Reaction(target, emoji, about, remove), terms)
 
-    async def delete(
-        self, message: Delivery[Any, Any] | MessageId, **terms: Unpack[Terms]
-    ) -> Delivery[RemoteDelete, SendResult]:
+    async def delete(self, message: Named, **terms: Unpack[Terms]) -> Delivery[RemoteDelete, SendResult]:
         """Have a message of one's own deleted from everybody's devices.
 
         One that has not been sent yet is better taken back by its ``Delivery.cancel``.
 
         Args:
-            message: what ``send`` returned for it, which may still be waiting; or its identity on Signal.
+            message: what ``send`` returned for it, which may still be waiting; or what came in of it, if another device
+                of one's own has sent it; or its identity on Signal.
         """
-        return await self._put(RemoteDelete(_target(message), _reference(message)), terms)
+        target, about = _target(message), _reference(message)
+        check_reference("message", about, target, own=True)
+        return await self._put(RemoteDelete(target, about), terms)
 
     async def mark_read(
         self, message: Envelope | MessageId, *, viewed: bool = False, **terms: Unpack[Terms]

@@ -259,6 +259,13 @@ async def test_send_to_where_something_came_from(make_outbox: MakeOutbox, conten
     assert answer.message.target == target
 
 
+async def test_message_that_another_device_has_sent_can_be_edited_and_deleted(make_outbox: MakeOutbox) -> None:
+    outbox, sent = make_outbox(), envelope(Sync(DATA, TO_ANNA))
+    its = MessageId(TO_ANNA, None, SENT + 1)
+    assert (await outbox.edit(sent, "yes")).message == TextMessage(TO_ANNA, "yes", edits=its)
+    assert (await outbox.delete(sent)).message == RemoteDelete(TO_ANNA, its)
+
+
 async def test_quote_of_a_long_text_shows_its_beginning(make_outbox: MakeOutbox) -> None:
     answer = await make_outbox().send("yes", to=ANNA, quote=by_anna("x" * 10_000))
     assert answer.message.quote is not None
