@@ -107,6 +107,8 @@ class ReconnectSupervisor(Generic[T]):
         self._ending = (ConnectionEvent.STOP, "")  # what the end of the run under way will be, and why
         self._refusal = ""  # why it has FAILED
         self._attempt = 0
+        self._reason = ""
+        self._next_try: float | None = None  # on the loop's clock
         self._down_since = 0.0
 
     @property
@@ -118,6 +120,16 @@ class ReconnectSupervisor(Generic[T]):
     def attempt(self) -> int:
         """How many tries in a row have failed, or led to a link that did not last."""
         return self._attempt
+
+    @property
+    def reason(self) -> str:
+        """Why there is no link, in a few words; empty if there is one, or nothing has failed yet."""
+        return self._reason
+
+    @property
+    def next_try(self) -> float | None:
+        """In how many seconds it tries again; None if it does not wait for that. To be asked in the event loop."""
+        return None if self._next_try is None else max(0.0, self._next_try - current_time())
 
     def __repr__(self) -> str:
         return f"<ReconnectSupervisor {self._state}, attempt {self._attempt}>"
@@ -363,6 +375,9 @@ class ReconnectSupervisor(Generic[T]):
     def _step(self, event: ConnectionEvent, reason: str = "", delay: float | None = None) -> None:
         """Make a transition: the only place where the state changes."""
         previous, self._state = self._state, next_state(self._state, event)
+        if reason or event is ConnectionEvent.LINK_READY:
+            self._reason = reason
+        self._next_try = None if delay is None else current_time() + delay
         self._observers.tell(Transition(previous, event, self._state, reason, self._attempt, delay))
         if self._state is ConnectionState.CLOSED:
             self._observers.end()

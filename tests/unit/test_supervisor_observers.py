@@ -50,6 +50,19 @@ async def test_every_observer_sees_every_transition_from_when_it_asked() -> None
         assert [step.event for step in await seen_by(late)] == ["link_lost", "retry", "link_ready", "close"]
 
 
+async def test_reason_and_next_try_can_be_asked_for() -> None:
+    network = Network()
+    network.on_connect.append(raising(RetryLater(20, reason="come back later")))
+    async with AsyncMessageBuffer[str]() as buffer:
+        supervisor = supervise(network, buffer)
+        assert (supervisor.reason, supervisor.next_try) == ("", None)
+        async with running(supervisor):
+            await sleep(5)
+            assert (supervisor.reason, supervisor.next_try) == ("come back later", 15)
+            await supervisor.wait_connected()
+            assert (supervisor.reason, supervisor.next_try) == ("", None)
+
+
 async def test_waiting_observer_sees_each_transition_when_it_happens() -> None:
     async def observe() -> None:
         seen.extend([(current_time() - began, str(step.state)) async for step in supervisor.states()])
