@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 
@@ -65,6 +66,15 @@ def test_demo_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert not output.out.startswith("{")
 
 
+@pytest.fixture
+def heeding_interrupts() -> Iterator[None]:
+    """Heed SIGINT as at a terminal: what a shell runs in the background ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_demo_interrupted_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Interrupting(io.StringIO):
         def write(self, text: str) -> int:
@@ -96,6 +106,7 @@ def test_demo_prints_json_and_nothing_else() -> None:
     assert not done.stderr
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_demo_interrupted() -> None:
     process = subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

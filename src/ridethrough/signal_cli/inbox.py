@@ -57,7 +57,7 @@ class Inbox:
         check_int("max_size", max_size, 1, _LARGEST_INBOX)
         if policy(overflow) not in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST):
             raise ValueError(f"overflow must be 'drop_oldest' or 'drop_newest' here, not {overflow!r}")
-        self.dropped = 0
+        self.dropped: int = 0
         self._max_size = max_size
         self._keeps_oldest = overflow == Overflow.DROP_NEWEST
         self._envelopes: deque[tuple[Envelope, int]] = deque()  # each with its size
