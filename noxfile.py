@@ -10,7 +10,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulation", "planted", "daemon"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulation", "crash", "planted", "daemon"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -85,6 +85,14 @@ def simulation(session: nox.Session) -> None:
     session.install(".", *group("test"))
     session.run("pytest", "tests/simulation")
     session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session(python="3.11")
+def crash(session: nox.Session) -> None:
+    """Programs that are killed, and power that is cut: what was promised is there (-- --kills N --images N)."""
+    session.install(".", *group("test"), *group("crash"))
+    session.run("pytest", "tests/crash")
+    session.run("python", "-m", "tests.crash", *session.posargs)
 
 
 @nox.session(python="3.11")

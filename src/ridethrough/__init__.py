@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .abc import BufferStatistics, Link, MessageBuffer
+    from .abc import BufferStatistics, DeadLetter, Journal, Link, MessageBuffer
     from .backoff import Backoff
     from .buffer import AsyncMessageBuffer
     from .delivery import Delivery, Outcome
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
         Rejected,
         RetryLater,
         RidethroughError,
+        StoreCorrupt,
+        StoreError,
+        StoreFull,
+        StoreGone,
+        StoreLocked,
+        StoreReadOnly,
         Undelivered,
     )
     from .intake import Overflow
@@ -34,8 +40,10 @@ __all__ = [
     "BufferStatistics",
     "ConnectionEvent",
     "ConnectionState",
+    "DeadLetter",
     "Delivery",
     "FlushTimeout",
+    "Journal",
     "Link",
     "LinkLost",
     "MessageBuffer",
@@ -47,13 +55,19 @@ __all__ = [
     "Rejected",
     "RetryLater",
     "RidethroughError",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreGone",
+    "StoreLocked",
+    "StoreReadOnly",
     "Transition",
     "Undelivered",
 ]
 
 # Imported when first asked for, so that a program which only may need this package starts as fast as without it.
 _HOMES = {
-    "abc": ("BufferStatistics", "Link", "MessageBuffer"),
+    "abc": ("BufferStatistics", "DeadLetter", "Journal", "Link", "MessageBuffer"),
     "backoff": ("Backoff",),
     "buffer": ("AsyncMessageBuffer",),
     "delivery": ("Delivery", "Outcome"),

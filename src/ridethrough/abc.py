@@ -1,13 +1,14 @@
-"""What can be plugged in: MessageBuffer and Link, and the values that they hand over."""
+"""What can be plugged in: MessageBuffer, Link and Journal, and the values that they hand over."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from .delivery import Delivery
+from .delivery import Delivery, Outcome
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -159,3 +160,113 @@ class Link(Protocol[T_contra, R_co]):
 
         **Cancellation** changes nothing.
         """
+
+
+class JournalRecord(NamedTuple):
+    """What a journal keeps of one message that has not ended."""
+
+    id: int
+    """Given by the buffer; grows, and is never used twice, not even after the journal was emptied."""
+    body: bytes
+    attempts: int = 0
+    maybe_sent: bool = False
+    expires_at: float | None = None
+    """On the wall clock (``time.time()``), in seconds; None: never."""
+
+    def __repr__(self) -> str:
+        return f"<JournalRecord {self.id}: {len(self.body)} bytes, attempts: {self.attempts}>"
+
+
+class DeadLetter(NamedTuple):
+    """A message that ended otherwise than sent, drained or cancelled, kept for a person to look at."""
+
+    id: int
+    body: bytes
+    outcome: Outcome
+    reason: str
+    ended_at: float
+    """On the wall clock, in seconds."""
+    attempts: int
+    maybe_sent: bool
+
+    def __repr__(self) -> str:
+        return f"<DeadLetter {self.id}: {self.outcome}, {len(self.body)} bytes, attempts: {self.attempts}>"
+
+
+@dataclass(slots=True, repr=False)
+class JournalChanges:
+    """What one transaction of a journal changes, in this order. False if there is nothing."""
+
+    appended: list[JournalRecord] = field(default_factory=list)
+    updated: list[tuple[int, int, bool]] = field(default_factory=list)
+    """Of messages that have not ended: id, attempts, maybe_sent."""
+    discarded: list[int] = field(default_factory=list)
+    """Ended, and nothing is kept of them."""
+    buried: list[tuple[int, Outcome, str]] = field(default_factory=list)
+    """Ended, and kept as dead letters: id, outcome, reason."""
+
+    def __bool__(self) -> bool:
+        return bool(self.appended or self.updated or self.discarded or self.buried)
+
+    def __repr__(self) -> str:
+        counts = (len(self.appended), len(self.updated), len(self.discarded), len(self.buried))
+        return "<JournalChanges: {} appended, {} updated, {} discarded, {} buried>".format(*counts)
+
+
+class Recovered(NamedTuple):
+    """What a journal held when it was opened."""
+
+    last_id: int
+    """The highest number that it ever kept; 0 if it is new."""
+    records: list[JournalRecord]
+    """What has not ended, in order."""
+
+    def __repr__(self) -> str:
+        return f"<Recovered: {len(self.records)} messages, last id {self.last_id}>"
+
+
+class Journal(ABC, Generic[T]):
+    """Makes a buffer's puts durable: keeps what was put until it has ended, and knows none of the buffer's policies.
+
+    Its methods block. They are called one at a time, from any thread, ``encode`` and ``decode`` at any time.
+    """
+
+    @abstractmethod
+    def encode(self, message: T) -> bytes:
+        """The message as bytes.
+
+        Raises:
+            TypeError, ValueError: it cannot be kept; nothing has changed then.
+        """
+
+    @abstractmethod
+    def decode(self, body: bytes) -> T:
+        """The message again, from what :meth:`encode` made of it."""
+
+    @abstractmethod
+    def open(self) -> Recovered:
+        """Become the owner of what is kept, and return it.
+
+        Raises:
+            StoreError: it cannot be had; the kinds of it say why, and what to do.
+        """
+
+    @abstractmethod
+    def commit(self, changes: JournalChanges) -> None:
+        """Make all of the changes, or none of them. Durable when it returns.
+
+        Raises:
+            StoreError: none of them was made.
+        """
+
+    @abstractmethod
+    def dead_letters(self) -> list[DeadLetter]:
+        """The dead letters, in the order in which they ended."""
+
+    @abstractmethod
+    def forget(self, *ids: int) -> int:
+        """Erase the dead letters of these numbers, and return how many there were."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is kept, for the next to open. Twice is once."""

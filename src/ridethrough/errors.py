@@ -11,11 +11,17 @@
     ├── LinkLost                 a link says: I am gone; all waits and the link is made anew
     ├── RetryLater               a link says: not now; this key, or everything, pauses
     ├── Rejected                 a link says: never; this message ends and the next goes on
-    └── AuthenticationFailed     a link says: these credentials are refused; trying again is no use
+    ├── AuthenticationFailed     a link says: these credentials are refused; trying again is no use
+    └── StoreError               a journal cannot keep what is put, or cannot open its file
+        ├── StoreLocked          another program, or another journal of this one, has the file open
+        ├── StoreFull            the disk is full; nothing of the transaction was kept
+        ├── StoreCorrupt         the file is damaged; what could be read was saved
+        ├── StoreReadOnly        the file or its folder may not be written
+        └── StoreGone            the file was removed or replaced while it was open
 
-The first five are raised by the buffer, the last four by links, for the supervisor to act on. Wrong arguments
-raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error holds a message. An
-error's ``args`` are what it was made from, so that it can be copied and pickled.
+The first five are raised by the buffer, the next four by links, for the supervisor to act on, the rest by
+journals. Wrong arguments raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error
+holds a message. An error's ``args`` are what it was made from, so that it can be copied and pickled.
 """
 
 from __future__ import annotations
@@ -147,6 +153,52 @@ class Rejected(RidethroughError):
 
 class AuthenticationFailed(RidethroughError):
     """The other side refuses who we say we are. Trying again is no use: a person has to act."""
+
+
+class StoreError(RidethroughError):
+    """A journal cannot do what it was asked for. Nothing of it was done; the text says what a person can do."""
+
+
+class StoreLocked(StoreError):
+    """The file is in use: it has one owner at a time.
+
+    Args:
+        reason: which file, and what to do.
+        owner: the process that has it open, by its number; None if that cannot be told.
+    """
+
+    def __init__(self, reason: str, *, owner: int | None = None) -> None:
+        super().__init__(reason)
+        self.owner = owner
+
+
+class StoreFull(StoreError):
+    """The disk is full. What waits goes on waiting, and what ends can still be taken off the disk."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is damaged. What could be read of it is in a fresh file in its place, and the damaged one beside it.
+
+    Args:
+        reason: which file, and what to do.
+        saved: how many messages are in the fresh file.
+        lost: how many are not; None if that cannot be told.
+        copy: where the damaged file is; None if it is where it was, and there is no fresh one.
+    """
+
+    def __init__(self, reason: str, *, saved: int = 0, lost: int | None = None, copy: str | None = None) -> None:
+        super().__init__(reason)
+        self.saved = saved
+        self.lost = lost
+        self.copy = copy
+
+
+class StoreReadOnly(StoreError):
+    """The file or its folder may not be written."""
+
+
+class StoreGone(StoreError):
+    """The file was removed, moved or replaced while it was open: what is put into it now, nobody would find again."""
 
 
 def describe(error: BaseException) -> str:

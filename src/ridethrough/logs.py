@@ -1,7 +1,7 @@
 """Where the package logs: silent unless the program sets logging up.
 
-Everything goes to the logger ``ridethrough``, by way of ``ridethrough.buffer``, ``ridethrough.supervisor`` and
-``ridethrough.signal_cli``. No line holds a message's body or a whole telephone number.
+Everything goes to the logger ``ridethrough``, by way of ``ridethrough.buffer``, ``ridethrough.supervisor``,
+``ridethrough.signal_cli`` and ``ridethrough.sqlite``. No line holds a message's body or a whole telephone number.
 """
 
 from __future__ import annotations

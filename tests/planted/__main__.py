@@ -13,8 +13,9 @@ from pathlib import Path
 from .bugs import BUGS as CORE_BUGS
 from .bugs import Bug
 from .signal_bugs import SIGNAL_BUGS
+from .store_bugs import STORE_BUGS
 
-BUGS = [*CORE_BUGS, *SIGNAL_BUGS]
+BUGS = [*CORE_BUGS, *SIGNAL_BUGS, *STORE_BUGS]
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1  # of pytest's exit statuses

@@ -25,6 +25,12 @@ from ridethrough.errors import (
     Rejected,
     RetryLater,
     RidethroughError,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreGone,
+    StoreLocked,
+    StoreReadOnly,
     Undelivered,
     check_pause,
     check_seconds,
@@ -51,7 +57,7 @@ def real_tree() -> dict[str, str]:
 
 def test_tree_in_the_docstring_is_the_real_one() -> None:
     assert drawn_tree() == real_tree()
-    assert len(real_tree()) == 10
+    assert len(real_tree()) == 16
 
 
 def test_all_errors_are_public() -> None:
@@ -72,6 +78,12 @@ EXAMPLES = [
     RetryLater(after=1.5, unsent=True),
     Rejected("unregistered"),
     AuthenticationFailed("unlinked"),
+    StoreError("outbox.db is no outbox"),
+    StoreLocked("outbox.db is in use", owner=4711),
+    StoreFull("no room for outbox.db"),
+    StoreCorrupt("outbox.db was damaged", saved=3, lost=1, copy="outbox.db.corrupt-1"),
+    StoreReadOnly("outbox.db may not be written"),
+    StoreGone("outbox.db was removed"),
 ]
 
 
@@ -98,6 +110,13 @@ def test_message_too_large_tells_both_sizes() -> None:
 def test_flush_timeout_tells_how_many_are_left(left: int, text: str) -> None:
     assert FlushTimeout(left).left == left
     assert str(FlushTimeout(left)) == text
+
+
+def test_store_errors_tell_what_a_person_needs() -> None:
+    locked, corrupt = StoreLocked("in use", owner=4711), StoreCorrupt("damaged", saved=3, lost=1, copy="x.corrupt-1")
+    assert (str(locked), locked.owner, StoreLocked("in use").owner) == ("in use", 4711, None)
+    assert (str(corrupt), corrupt.saved, corrupt.lost, corrupt.copy) == ("damaged", 3, 1, "x.corrupt-1")
+    assert (StoreCorrupt("").saved, StoreCorrupt("").lost, StoreCorrupt("").copy) == (0, None, None)
 
 
 @pytest.mark.parametrize(("reason", "text"), [("too old", "expired: too old"), ("", "expired")])

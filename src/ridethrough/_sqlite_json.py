@@ -1,0 +1,31 @@
+"""Messages as JSON: those that come back from it as they were, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+_ALLOWED = "None, a boolean, a finite number, a string, or a list or dict (with strings as keys) of these"
+
+
+def to_json(message: object) -> bytes:
+    """The message as JSON.
+
+    Raises:
+        TypeError, ValueError: it would not come back as it was. No error holds any of it.
+    """
+    try:
+        body = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        encoded = body.encode("utf-8", "surrogatepass")
+        same = bool(json.loads(encoded) == message)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = TypeError if isinstance(error, TypeError) else ValueError
+    else:
+        if same:
+            return encoded
+        problem = ValueError
+    raise problem(f"message must be {_ALLOWED}, or encode and decode must be given")
+
+
+def from_json(body: bytes) -> object:
+    """The message again."""
+    return json.loads(body)
