@@ -56,12 +56,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """The same, on the oldest dependencies that are allowed."""
-    oldest = [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
-    # The plugin of an old anyio warns under a newer pytest.
-    session.install(".[cli,http]", *oldest, *group("test"), "pytest<9")
-    # anyio itself leaked a connection whose connect was cancelled, before 4.16.
-    session.run("pytest", *PARALLEL, "--ignore=tests/sweep/test_sockets.py", *session.posargs)
+    """What leans on the dependencies most, on the oldest ones that are allowed."""
+    project = PYPROJECT["project"]
+    parts = [project["dependencies"], *project["optional-dependencies"].values()]
+    oldest = [requirement.replace(">=", "==") for part in parts for requirement in part]
+    session.install(".[cli,http]", *oldest, *group("test"))
+    session.run("pytest", *PARALLEL, *(session.posargs or ["tests/conformance", "tests/sweep", "tests/unit"]))
 
 
 @nox.session(python="3.11")
