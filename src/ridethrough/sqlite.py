@@ -1,4 +1,4 @@
-"""SQLiteJournal: makes the puts of a buffer on this machine durable, in one file of the standard library's SQLite."""
+"""SQLiteJournal: keeps messages on this machine, in one file of the standard library's SQLite."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAUSES = (0.01, 0.02, 0.04, 0.08)
 
 
 class SQLiteJournal(Journal[T], Generic[T]):
-    """Keeps what is put in a file, until it has ended: ``AsyncMessageBuffer(journal=SQLiteJournal("outbox.db"))``.
+    """Keeps messages in a file until they have ended.
 
     The file has one owner at a time. Beside it, while it is open, are its log (``-wal``), the number of the process
     that has it open (``-owner``), and some room for the time when the disk is full (``-reserve``). All of them can be
