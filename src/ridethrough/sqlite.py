@@ -75,7 +75,7 @@ class SQLiteJournal(Journal[T], Generic[T]):
             raise TypeError(f"max_dead_letters must be an int of at least 0, not {type(max_dead_letters).__name__}")
         if max_dead_letters < 0:
             raise ValueError(f"max_dead_letters must be an int of at least 0, not {max_dead_letters}")
-        self.path = Path(os.path.realpath(path))
+        self.path: Path = Path(os.path.realpath(path))
         self.durability: Durability = durability
         self._encode = encode or to_json
         self._decode = decode or cast("Callable[[bytes], T]", from_json)
