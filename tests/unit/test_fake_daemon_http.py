@@ -139,7 +139,8 @@ async def test_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"), [(b"", -32700), (b"{", -32700), (b"1", -32600), (b"\xff", -32603), (b"[" * 2000, -32603)]
+    ("body", "code"),
+    [(b"", -32700), (b"{", -32700), (b"1", -32600), (b"\xff", -32603), (b"[" * 2000 + b"]" * 2000, -32603)],
 )
 async def test_what_it_cannot_read(body: bytes, code: int) -> None:
     async with fake_and_client() as (_, client):

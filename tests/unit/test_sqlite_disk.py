@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -149,21 +150,16 @@ def unprivileged(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
         yield tmp_path
         return
-    modes = [(each, each.stat().st_mode) for each in (tmp_path, *tmp_path.parents[:3])]
-    for each, mode in modes[:3]:
-        each.chmod(mode | 0o055)
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    os.chown(folder, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        if not os.access(folder, os.W_OK, effective_ids=True):
-            pytest.skip("there is no other user to become")
-        yield folder
-    finally:
-        os.seteuid(0)
-        for each, mode in modes:
-            each.chmod(mode)
+    with TemporaryDirectory() as name:  # and not tmp_path, which is in a folder that nobody else gets into
+        folder = Path(name)
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            if not os.access(folder, os.W_OK, effective_ids=True):
+                pytest.skip("there is no other user to become")
+            yield folder
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o000])
