@@ -13,12 +13,34 @@ from asyncio import base_events
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from anyio._backends._asyncio import CancelScope
+
 _EARLY = 24
 """One step in so many, the clock jumps although somebody is ready: who was ready has been slow."""
 
 
 class Stuck(Exception):
     """Everybody sleeps, and there is no timer that would wake anybody."""
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its number in its loop: so a set of tasks has the same order each time."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+_numbered: dict[int, tuple[CancelScope, int]] = {}
+
+
+def _number_of_scope(scope: CancelScope) -> int:
+    """The hash of a cancel scope, for the same reason: anyio keeps the scopes inside one in a set."""
+    return _numbered.setdefault(id(scope), (scope, len(_numbered)))[1]
+
+
+CancelScope.__hash__ = _number_of_scope  # type: ignore[assignment]
 
 
 class SimulationLoop(base_events.BaseEventLoop):
@@ -46,6 +68,16 @@ class SimulationLoop(base_events.BaseEventLoop):
         self._after_step = after_step
         self._at_rest = at_rest
         self._now = 1000.0
+        self._tasks = 0
+        _numbered.clear()
+        self.set_task_factory(self._make_task)
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> NumberedTask:
+        self._tasks += 1
+        task = NumberedTask.__new__(NumberedTask)
+        task.number = self._tasks
+        task.__init__(coroutine, loop=loop, **options)  # type: ignore[misc]
+        return task
 
     def time(self) -> float:
         return self._now
