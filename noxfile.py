@@ -15,6 +15,7 @@ nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulat
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 PARALLEL = ["--numprocesses=auto"]
+MEASURED = [path for path in PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"] if path != "tests/security"]
 CACHE = Path(".nox", ".downloads").absolute()
 
 # A shim of pyenv answers only for the versions that are switched on; this finds all that are installed.
@@ -47,11 +48,15 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Unit, conformance and model tests, on the built wheel; on the oldest Python with their coverage measured."""
+    """Unit, conformance, model and other tests, on the built wheel; on the oldest Python with coverage measured."""
     session.install(".[cli,http]", *group("test"))
-    measure = ["--cov", "--cov-report=", "--cov-fail-under=0"] if session.python == PYTHONS[0] else []
+    if session.python != PYTHONS[0] or session.posargs:
+        session.run("pytest", *PARALLEL, *session.posargs)
+        return
     session.env["COVERAGE_FILE"] = str(Path(".coverage.unit").absolute())
-    session.run("pytest", *PARALLEL, *measure, *session.posargs)
+    measure = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+    session.run("pytest", *PARALLEL, *measure, *MEASURED)
+    session.run("pytest", *PARALLEL, "tests/security")  # floods and the like, which take thrice as long when measured
 
 
 @nox.session(python="3.11")
@@ -83,7 +88,7 @@ def daemon(session: nox.Session) -> None:
 def simulation(session: nox.Session) -> None:
     """Every order of small cases, the seeds that have found something, and schedules from new seeds (-- --seeds N)."""
     session.install(".", *group("test"))
-    session.run("pytest", "tests/simulation")
+    session.run("pytest", *PARALLEL, "tests/simulation")
     session.run("python", "-m", "tests.simulation", *session.posargs)
 
 

@@ -54,7 +54,7 @@ def plant(bug: Bug) -> str:
 
 def main() -> int:
     """The command."""
-    if run(ROOT / "src", *{bug.test for bug in BUGS}) != PASSED:
+    if run(ROOT / "src", "--numprocesses=auto", *{bug.test for bug in BUGS}) != PASSED:
         print("the tests fail without any bug: mend that first")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:
