@@ -12,9 +12,9 @@ from anyio import Event, create_task_group, current_time, fail_after, move_on_af
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, Backoff, Delivery, LinkLost, OnDoubt, Outcome, ReconnectSupervisor
+from ridethrough.observing import Observer
 from ridethrough.sender import Sender
 from ridethrough.state import RUNNING, Transition
-from ridethrough.supervisor import Transitions
 
 Fault = Callable[..., Awaitable[Any]]
 """What happens instead of a connect, a send (called with the link and the message) or the taking down of a link."""
@@ -230,7 +230,7 @@ async def run_to_its_end(supervisor: ReconnectSupervisor[Any]) -> None:
         await supervisor.run()
 
 
-async def seen_by(observer: Transitions) -> list[Transition]:
+async def seen_by(observer: Observer[Transition]) -> list[Transition]:
     """What the observer of a supervisor that was closed has seen."""
     with fail_after(PATIENCE):
         return [transition async for transition in observer]

@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 logger: logging.Logger = get_logger("supervisor")
 
-Transitions = Observer[Transition]
 """The transitions of a supervisor, one after the other: an async iterator."""
 
 
@@ -136,7 +135,7 @@ class ReconnectSupervisor(Generic[T]):
 
     # ---------------------------------------------------------------- for observers
 
-    def states(self) -> Transitions:
+    def states(self) -> Observer[Transition]:
         """The transitions from now on, as an async iterator that ends when the supervisor is closed.
 
         It keeps up to 100 transitions for a slow reader, and then forgets the oldest.

@@ -18,8 +18,8 @@ from ridethrough import (
     RetryLater,
     Transition,
 )
+from ridethrough.observing import Observer
 from ridethrough.state import RUNNING
-from ridethrough.supervisor import Transitions
 from tests.conformance.harness import check, put_all, start
 from tests.links import (
     Network,
@@ -128,7 +128,7 @@ async def test_states(kind: str) -> None:
     async def story(call: Call[None]) -> None:
         seen: list[Transition] = []
 
-        async def watch(transitions: Transitions) -> None:
+        async def watch(transitions: Observer[Transition]) -> None:
             nonlocal seen
             async for transition in transitions:
                 seen += [transition]  # one by one: the next wait may be the cancelled one

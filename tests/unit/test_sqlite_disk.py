@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,8 +17,6 @@ from ridethrough.abc import JournalChanges, JournalRecord
 from ridethrough.delivery import Outcome
 from ridethrough.errors import StoreError, StoreFull, StoreReadOnly
 from ridethrough.sqlite import SQLiteJournal
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -142,24 +138,6 @@ def test_reserve_of_another_size_is_made_anew(journal: SQLiteJournal[Any], path:
 
 
 # A disk that may not be written
-
-
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> Iterator[Path]:
-    """A folder, and no right to write what others forbid: root has it always, so this test becomes somebody else."""
-    if os.geteuid() != 0:
-        yield tmp_path
-        return
-    with TemporaryDirectory() as name:  # and not tmp_path, which is in a folder that nobody else gets into
-        folder = Path(name)
-        os.chown(folder, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            if not os.access(folder, os.W_OK, effective_ids=True):
-                pytest.skip("there is no other user to become")
-            yield folder
-        finally:
-            os.seteuid(0)
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o000])
