@@ -2,6 +2,7 @@
 
 from .answers import DaemonError, RecipientResult, ResultType, SendResult
 from .client import SignalClient
+from .codec import decode_message, encode_message
 from .content import Attachment, LinkPreview, Mention, Quote, Sticker, Style, StyleKind
 from .envelopes import (
     Call,
@@ -94,6 +95,8 @@ __all__ = [
     "Typing",
     "Undecryptable",
     "Unknown",
+    "decode_message",
+    "encode_message",
     "make_target",
     "size_of",
     "target_of",
