@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from anyio import NoEventLoopError
+from anyio import NoEventLoopError, current_effective_deadline
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ class EventLoop(ABC):
     def wake(self, *waiters: Any) -> None:
         """End those sleeps, even before they have begun. From any thread; never blocks."""
 
+    @abstractmethod
+    def run_soon(self, function: Callable[[], object]) -> None:
+        """Call a function in this loop, if that still runs, before whom :meth:`wake` wakes next. From any thread."""
+
+    @abstractmethod
+    def cancel_again(self) -> None:
+        """Have the cancellation that the current task has caught come to it once more, when it next sleeps."""
+
 
 class Unbound(EventLoop):
     """No event loop yet: there is a clock, and nobody sleeps."""
@@ -70,13 +78,16 @@ class Unbound(EventLoop):
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:  # noqa: ARG002
         raise AssertionError("nobody can sleep in no loop")
 
-    wake = wake_here = sleep  # type: ignore[assignment]
+    wake = wake_here = run_soon = cancel_again = sleep  # type: ignore[assignment]
 
 
 class AsyncioLoop(EventLoop):
     """A loop of asyncio; a waiter is a future."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        from asyncio import current_task  # noqa: PLC0415, it has been imported if there is such a loop
+
+        self._current_task = current_task
         self.identity = self._loop = loop
         self.thread = get_ident()
         self.time = loop.time
@@ -106,6 +117,25 @@ class AsyncioLoop(EventLoop):
                 self._loop.call_soon_threadsafe(_set, *waiters)
         except RuntimeError:
             return  # the loop is closed, so nobody sleeps in it
+
+    def run_soon(self, function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function)
+
+    def cancel_again(self) -> None:
+        if current_effective_deadline() == -math.inf:
+            return  # it was a scope of anyio's, which cancels again by itself
+        task = self._current_task(self._loop)
+        assert task is not None
+        # Later, since a timeout that has asked for it may be left by then: before Python 3.13, taking such a request
+        # back does not take back a cancellation that is about to be thrown.
+        self._loop.call_soon(_cancel_if_asked, task)
+
+
+def _cancel_if_asked(task: asyncio.Task[Any]) -> None:
+    if task.cancelling():
+        task.uncancel()  # for cancel() counts one more
+        task.cancel()
 
 
 def _set(*futures: asyncio.Future[None]) -> None:
@@ -140,8 +170,14 @@ class TrioLoop(EventLoop):
             if get_ident() == self.thread:
                 waiter.set()
             else:
-                with suppress(self._trio.RunFinishedError):  # nobody sleeps in a run that is over
-                    self._token.run_sync_soon(waiter.set)
+                self.run_soon(waiter.set)
+
+    def run_soon(self, function: Callable[[], object]) -> None:
+        with suppress(self._trio.RunFinishedError):  # nobody sleeps in a run that is over
+            self._token.run_sync_soon(function)
+
+    def cancel_again(self) -> None:
+        """Nothing: a scope of trio's cancels again by itself."""
 
 
 def find_event_loop() -> EventLoop:

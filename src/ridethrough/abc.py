@@ -204,13 +204,16 @@ class JournalChanges:
     """Ended, and nothing is kept of them."""
     buried: list[tuple[int, Outcome, str]] = field(default_factory=list)
     """Ended, and kept as dead letters: id, outcome, reason."""
+    forgotten: list[int] = field(default_factory=list)
+    """Dead letters of which nothing is kept any more; a number that is none's does no harm."""
 
     def __bool__(self) -> bool:
-        return bool(self.appended or self.updated or self.discarded or self.buried)
+        return bool(self.appended or self.updated or self.discarded or self.buried or self.forgotten)
 
     def __repr__(self) -> str:
-        counts = (len(self.appended), len(self.updated), len(self.discarded), len(self.buried))
-        return "<JournalChanges: {} appended, {} updated, {} discarded, {} buried>".format(*counts)
+        lists: tuple[list[Any], ...] = (self.appended, self.updated, self.discarded, self.buried, self.forgotten)
+        counts = [len(each) for each in lists]
+        return "<JournalChanges: {} appended, {} updated, {} discarded, {} buried, {} forgotten>".format(*counts)
 
 
 class Recovered(NamedTuple):
@@ -262,10 +265,6 @@ class Journal(ABC, Generic[T]):
     @abstractmethod
     def dead_letters(self) -> list[DeadLetter]:
         """The dead letters, in the order in which they ended."""
-
-    @abstractmethod
-    def forget(self, *ids: int) -> int:
-        """Erase the dead letters of these numbers, and return how many there were."""
 
     @abstractmethod
     def close(self) -> None:

@@ -7,21 +7,25 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable
 from threading import get_ident
 from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from .abc import BufferStatistics, MessageBuffer
-from .delivery import NO_TERMS, Delivery, Outcome
-from .errors import BufferClosed, FlushTimeout, check_seconds
+from .abc import BufferStatistics, DeadLetter, Journal, MessageBuffer
+from .delivery import NO_TERMS, Delivery
+from .durable_intake import DurableIntake
+from .durable_ledger import DurableLedger
+from .errors import FlushTimeout, check_seconds
 from .intake import Intake, Overflow, function, hashable, positive_int
+from .journal_writer import JournalWriter
 from .lease import BufferLease
 from .ledger import Ledger
 from .monitor import Monitor
+from .owner import BufferOwner
 
 T = TypeVar("T")
 
 
 class AsyncMessageBuffer(MessageBuffer[T]):
-    """A bounded FIFO of outgoing messages, in memory.
+    """A bounded FIFO of outgoing messages, in memory, and with a journal on the disk as well.
 
     ``accepted == queued + leased + ended`` holds at every moment, and each accepted message ends exactly once, as its
     :class:`~ridethrough.Delivery` tells.
@@ -40,7 +44,9 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         key: tells a message's key, which is hashable; a paused key holds up only its own messages.
         on_undelivered: called with the Delivery of each message that ended DROPPED, EXPIRED, REJECTED, ABANDONED or
             UNKNOWN, after the fact, by whichever call brought it about and in that call's thread. What it raises is
-            logged and goes no further.
+            logged and goes no further. What a journal's thread has brought about is told in the event loop.
+        journal: makes puts durable: they return once the message has been written, and what had not ended when the
+            program did is there again the next time. See :meth:`__aenter__`.
 
     Raises:
         TypeError, ValueError: naming the argument and what is allowed.
@@ -56,13 +62,29 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         overflow: Overflow | str = Overflow.DROP_OLDEST,
         key: Callable[[T], Hashable] | None = None,
         on_undelivered: Callable[[Delivery[T]], object] | None = None,
+        journal: Journal[T] | None = None,
     ) -> None:
         max_size = positive_int("max_size", max_size)
         max_bytes = None if max_bytes is None else positive_int("max_bytes", max_bytes)
-        ledger: Ledger[T] = Ledger(self, max_size, max_bytes, time.monotonic)
-        self._monitor = Monitor(ledger, function("on_undelivered", on_undelivered))
-        self._intake = Intake(ledger, self._monitor, size_of=size_of, ttl=ttl, overflow=overflow, key=key)
-        self._ledger = ledger
+        on_undelivered = function("on_undelivered", on_undelivered)
+        terms: Any = {"size_of": size_of, "ttl": ttl, "overflow": overflow, "key": key}
+        if not isinstance(journal, Journal | None):
+            raise TypeError(f"journal must be a Journal or None, not {type(journal).__name__}")
+        self._owner: BufferOwner[T] = BufferOwner(self)
+        self._ledger: Ledger[T]
+        self._intake: Intake[T]
+        self._writer: JournalWriter[T] | None
+        if journal is None:
+            self._writer = None
+            self._ledger = Ledger(self._owner, max_size, max_bytes, time.monotonic)
+            self._monitor = Monitor(self._ledger, on_undelivered)
+            self._intake = Intake(self._ledger, self._monitor, **terms)
+        else:
+            ledger: DurableLedger[T] = DurableLedger(self._owner, max_size, max_bytes, time.monotonic)
+            self._ledger, self._monitor = ledger, Monitor(ledger, on_undelivered)
+            self._writer = JournalWriter(journal, ledger, self._monitor)
+            self._intake = DurableIntake(ledger, self._monitor, self._writer, **terms)
+        self._owner.bind(self._ledger, self._monitor, self._writer)
 
     # ---------------------------------------------------------------- what there is
 
@@ -99,6 +121,11 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             text = f"{self!r} was forgotten with messages in it; use aclose()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
+    def waiting(self) -> list[Delivery[T]]:
+        """The Deliveries of all messages that it holds, queued and leased, in order."""
+        with self._monitor:
+            return self._ledger.waiting()
+
     # ---------------------------------------------------------------- in
 
     async def put(
@@ -106,8 +133,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
     ) -> Delivery[T]:
         """Hand a message over; from then on it is the buffer's to account for.
 
-        It waits only with ``overflow="wait"`` while there is no room, and behind others who wait. Otherwise it returns
-        at once, without giving other tasks a turn.
+        It waits only with ``overflow="wait"`` while there is no room, and behind others who wait; with a journal, also
+        until the message has been written. Otherwise it returns at once, without giving other tasks a turn.
 
         Args:
             message: what to send. It is kept as it is, not copied.
@@ -121,11 +148,14 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             BufferFull: there is no room and none was made; the message is not accepted.
             MessageTooLarge: it would not fit even into the empty buffer.
             BufferClosed: the buffer is closed or closing, or was while this waited.
-            TypeError, ValueError: a bad argument, or a key that cannot be hashed; nothing has changed.
-            RuntimeError: the buffer belongs to another event loop.
+            TypeError, ValueError: a bad argument, a key that cannot be hashed, or a message that the journal cannot
+                encode; nothing has changed.
+            RuntimeError: the buffer belongs to another event loop, or has a journal and was not entered.
+            StoreError: the journal could not write it; it is not accepted, and nothing was dropped for it.
 
         **Cancellation.** If it raises a cancellation, the message was not accepted; between acceptance and return there
-        is no point at which it could be cancelled.
+        is no point at which it could be cancelled. One that comes while the message is being written comes to effect
+        after the return.
         """
         monitor = self._monitor
         loop = monitor.loop
@@ -179,7 +209,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
     ) -> Delivery[T]:
         """Hand a message over like :meth:`put`, and raise BufferFull where that would wait.
 
-        It does not overtake: while others wait for room, it raises BufferFull, too.
+        It does not overtake: while others wait for room, it raises BufferFull, too. With a journal it raises
+        RuntimeError, since a put waits for the disk then.
         """
         return self._intake.put_nowait(message, ttl, overflow)
 
@@ -188,8 +219,11 @@ class AsyncMessageBuffer(MessageBuffer[T]):
     ) -> Delivery[T]:
         """Hand a message over like :meth:`put` from another thread than the event loop's, which blocks while it waits.
 
+        With a journal, it blocks until the message has been written.
+
         Raises:
-            RuntimeError: called in the event loop's own thread with ``overflow="wait"``: it could wait for ever.
+            RuntimeError: called in the event loop's own thread with ``overflow="wait"``, where it could wait for ever;
+                or with a journal.
         """
         return self._intake.put_from_thread(message, ttl, overflow)
 
@@ -201,7 +235,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         What is leased stays with its lease. The Deliveries end DRAINED.
 
         Returns:
-            The messages, in order; empty if there are none. It never waits.
+            The messages, in order; empty if there are none. It waits for nothing, but for a journal to forget them.
 
         Raises:
             RuntimeError: the buffer belongs to another event loop.
@@ -223,6 +257,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             lock.release()
         if ledger.ended_now:
             monitor.report()
+        if self._writer is not None:
+            await self._writer.sync()
         return messages
 
     async def wait_nonempty(self) -> None:
@@ -234,36 +270,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
 
         **Cancellation** changes nothing.
         """
-        monitor, ledger = self._monitor, self._ledger
-        if monitor.loop.thread != get_ident() or not monitor.loop.is_running():
-            monitor.check_loop()
-        lock, loop = monitor.lock, monitor.loop
-        while not ledger.open or monitor.alarm is not None or not ledger.is_simply_ready():
-            lock.acquire()
-            try:
-                if monitor.alarm is not None:
-                    monitor.expire()
-                if monitor.closed:
-                    raise BufferClosed("the buffer is closed")
-                until = None
-                if ledger.open:
-                    if ledger.has_ready():
-                        return
-                    until = ledger.next_ready()
-                monitor.pause_ends = until
-                taker = loop.waiter()
-                monitor.takers.append(taker)
-            finally:
-                lock.release()
-                if ledger.ended_now:
-                    monitor.report()
-            try:
-                await loop.sleep(taker, until)
-            except BaseException:
-                monitor.forget_taker(taker)
-                raise
-            if until is not None:
-                monitor.forget_taker(taker)  # the end of the pause has come, rather than a wake-up
+        await self._owner.wait_nonempty()
 
     def lease(self, limit: int = 1) -> BufferLease[T]:
         """Take messages from the head to send them, while the buffer still owns them.
@@ -288,7 +295,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
 
         **Cancellation.** A cancelled wait has taken nothing.
         """
-        return BufferLease(self, positive_int("limit", limit))
+        return BufferLease(self._owner, positive_int("limit", limit))
 
     def resume(self, *keys: Hashable) -> None:
         """End pauses now, rather than when their time comes. From any thread, like :meth:`put_nowait`.
@@ -322,7 +329,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         check_seconds("timeout", timeout, zero=True, none=True)
         self._monitor.check_loop()
         ledger = self._ledger
-        last = ledger.accepted
+        last = ledger.last_id
         deadline = None if timeout is None else ledger.clock() + timeout
         await self._monitor.wait_for(lambda: not ledger.has_open(last), deadline)
         with self._monitor:
@@ -349,7 +356,7 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             timeout: for how long to flush, in seconds; None: as long as it takes.
 
         Returns:
-            The messages that this call ended ABANDONED, in order.
+            The messages that this call ended ABANDONED, in order. In a journal they wait for the next time.
 
         Raises:
             TypeError, ValueError: what is no timeout.
@@ -370,72 +377,97 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             with self._monitor:
                 self._intake.reopen()
             raise
+        if self._writer is not None:
+            await self._writer.sync()  # which lets those in whose messages are being written
         with self._monitor:
             self._monitor.closed = True
             abandoned = self._ledger.abandon()
+        if self._writer is not None:
+            await self._writer.close()
         return [delivery.message for delivery in abandoned]
 
-    # ---------------------------------------------------------------- for leases and deliveries
+    async def __aenter__(self) -> Self:
+        """Open the journal, if there is one, and take in what waits in it: :meth:`waiting` tells what that is.
 
-    async def start_lease(self, lease: BufferLease[T], /) -> None:
-        """See :class:`~ridethrough.lease.LeaseOwner`."""
-        ledger, monitor = self._ledger, self._monitor
-        monitor.check_loop()
-        while True:
-            if monitor.alarm is not None or not ledger.is_simply_ready():
-                await self.wait_nonempty()
-            monitor.lock.acquire()
-            try:  # a thread may have put, and dropped, something since
-                if ledger.start_lease(lease):
-                    return
-            finally:
-                monitor.lock.release()
+        What waits is taken in even if it is more than there is room for. What it took of ``ttl`` went on while the
+        program did not run.
 
-    def end_lease(self, lease: BufferLease[T], /) -> None:
-        """See :class:`~ridethrough.lease.LeaseOwner`."""
-        ledger, monitor = self._ledger, self._monitor
-        monitor.lock.acquire()
-        try:
-            ledger.end_lease(lease)
-            if monitor.takers or monitor.sleepers or monitor.alarm is not None:
-                monitor.wake()
-        finally:
-            monitor.lock.release()
-        if ledger.ended_now:
-            monitor.report()
+        Raises:
+            StoreError: the journal cannot be opened: its kinds say why, and what to do.
+            RuntimeError: a buffer with a journal is entered once.
 
-    def may_hand_out(self, lease: BufferLease[T], delivery: Delivery[T], /) -> bool:
-        """See :class:`~ridethrough.lease.LeaseOwner`."""
-        with self._monitor:
-            return self._ledger.may_hand_out(lease, delivery)
+        **Cancellation** comes to effect afterwards.
+        """
+        if self._writer is not None:
+            assert isinstance(self._intake, DurableIntake)
+            self._monitor.check_loop()
+            last_id, records = await self._writer.open()
+            try:
+                self._intake.recover(last_id, records)
+            except BaseException:
+                await self._writer.close()
+                raise
+        return self
 
-    def settle(
-        self, lease: BufferLease[T], delivery: Delivery[T], outcome: Outcome, result: object, doubted: bool | None, /
-    ) -> bool:
-        """See :class:`~ridethrough.lease.LeaseOwner`."""
-        ledger, monitor = self._ledger, self._monitor
-        monitor.lock.acquire()
-        try:
-            done = ledger.settle(lease, delivery, outcome, result, doubted)
-            if monitor.sleepers:
-                monitor.wake()
-        finally:
-            monitor.lock.release()
-        if ledger.ended_now:
-            monitor.report()
-        return done
+    # ---------------------------------------------------------------- with a journal
 
-    def defer(self, lease: BufferLease[T], delivery: Delivery[T], after: float, scope: str, /) -> bool:
-        """See :class:`~ridethrough.lease.LeaseOwner`."""
-        with self._monitor:
-            return self._ledger.defer(lease, delivery, after, scope)
+    @property
+    def journal(self) -> Journal[T] | None:
+        """What makes puts durable; None: nothing does."""
+        return None if self._writer is None else self._writer.journal
 
-    def cancel_delivery(self, delivery: Delivery[Any, Any], /) -> bool:
-        """See :class:`~ridethrough.delivery.DeliveryOwner`."""
-        with self._monitor:
-            return self._ledger.cancel(delivery)
+    async def dead_letters(self) -> list[DeadLetter]:
+        """What ended DROPPED, EXPIRED, REJECTED or UNKNOWN and is still kept, in the order in which it ended.
 
-    async def wait_ended(self, delivery: Delivery[Any, Any], /) -> None:
-        """See :class:`~ridethrough.delivery.DeliveryOwner`."""
+        Raises:
+            RuntimeError: there is no journal, or it is not open.
+            StoreError: it cannot be read.
+
+        **Cancellation** changes nothing, and comes to effect afterwards.
+        """
+        writer = self._with_journal()
+        return await writer.run(writer.journal.dead_letters)
+
+    async def put_again(self, *ids: int) -> list[Delivery[T]]:
+        """Put dead letters like new messages, all or none, in this order; then they are dead letters no more.
+
+        Each has a new id, and keeps its ``attempts`` and ``maybe_sent``; its age begins anew.
+
+        Args:
+            ids: whose; each once.
+
+        Returns:
+            The fate of each, in the same order.
+
+        Raises:
+            LookupError: there is no dead letter of that id; nothing has changed.
+            ValueError: an id is there twice.
+            BufferFull, MessageTooLarge, BufferClosed, StoreError, RuntimeError: as :meth:`put_many`.
+
+        **Cancellation.** As for :meth:`put`.
+        """
+        letters = await self.dead_letters()
+        assert isinstance(self._intake, DurableIntake)
+        return await self._intake.put_again(letters, ids)
+
+    async def forget(self, *ids: int) -> int:
+        """Erase dead letters.
+
+        Args:
+            ids: whose; one that is none's does no harm.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RuntimeError, StoreError: as :meth:`dead_letters`; or they cannot be erased.
+
+        **Cancellation** comes to effect afterwards.
+        """
+        return await self._with_journal().forget(ids)
+
+    def _with_journal(self) -> JournalWriter[T]:
         self._monitor.check_loop()
-        await self._monitor.wait_ended(delivery)
+        if self._writer is None:
+            raise RuntimeError("dead letters are kept by a journal: make the buffer with journal=")
+        return self._writer

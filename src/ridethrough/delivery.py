@@ -96,7 +96,7 @@ class Delivery(Generic[T, R]):
         # Delivery[str] is short for Delivery[str, Any], which Generic knows only from Python 3.13 on.
         __class_getitem__ = classmethod(GenericAlias)
 
-    # Filled in by Ledger.accept: an __init__ would cost as much again as everything else that a put does.
+    # Filled in by make_delivery: an __init__ would cost as much again as everything else that a put does.
     id: int
     message: T
     outcome: Outcome | None
@@ -141,3 +141,18 @@ class Delivery(Generic[T, R]):
         state = self.outcome or "open"
         doubt = ", maybe sent" if self.maybe_sent else ""
         return f"<Delivery {self.id}: {state}, attempts: {self.attempts}{doubt}>"
+
+
+def make_delivery(owner: DeliveryOwner, number: int, message: T, terms: Terms) -> Delivery[T]:
+    """The Delivery of a message that is about to be accepted. ``Ledger.accept`` writes this out: a call less a put."""
+    delivery: Delivery[T] = Delivery()
+    delivery.id = number
+    delivery.message = message
+    delivery.outcome = None
+    delivery.attempts = 0
+    delivery.maybe_sent = False
+    delivery._owner = owner
+    delivery._terms = terms
+    delivery._result = None
+    delivery._waiters = None
+    return delivery

@@ -31,7 +31,7 @@ class Overflow(StrEnum):
     """Wait for room, in turn."""
 
 
-class _Turn(Generic[T]):
+class Turn(Generic[T]):
     """Messages on their way in together; a place in the line, if their putter has to wait for room."""
 
     __slots__ = ("count", "parts", "policy", "size", "ttl", "wake")
@@ -59,6 +59,8 @@ class Intake(Generic[T]):
         closed: whether no message gets in; see :meth:`close` and :meth:`reopen`.
     """
 
+    _new_turn: type[Turn[T]] = Turn
+
     def __init__(
         self,
         ledger: Ledger[T],
@@ -77,7 +79,7 @@ class Intake(Generic[T]):
         self._ttl = ttl
         self._key = function("key", key)
         self._plain = ledger.max_bytes is None and ttl is None and key is None
-        self._line: deque[_Turn[T]] = deque()  # the first is woken, and served, and then the next
+        self._line: deque[Turn[T]] = deque()  # the first is woken, and served, and then the next
         self._dropping = 0  # how many of these may drop old messages
         self.closed: int = 0
         self._set_straight()
@@ -90,19 +92,7 @@ class Intake(Generic[T]):
         self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
     ) -> list[Delivery[T]]:
         """See :meth:`AsyncMessageBuffer.put_many`."""
-        loop = self._monitor.loop
-        waiter = loop.waiter()
-        put = self._offer(messages, ttl, overflow, lambda: loop.wake(waiter))
-        if isinstance(put, list):
-            return put
-        try:
-            while (deliveries := self._take_turn(put)) is None:
-                await loop.sleep(waiter, self._monitor.alarm)
-                waiter = loop.waiter()
-            return deliveries
-        except BaseException:
-            self._leave(put)
-            raise
+        return await self._let_in(self._turn(messages, ttl, overflow))
 
     def put_nowait(
         self, message: T, ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
@@ -110,8 +100,8 @@ class Intake(Generic[T]):
         """See :meth:`AsyncMessageBuffer.put_nowait`."""
         if ttl is ... and overflow is ... and (delivery := self._put_straight(message)) is not None:
             return delivery
-        put = self._offer((message,), ttl, overflow, None)
-        assert isinstance(put, list)
+        put = self._offer(self._turn((message,), ttl, overflow), None)
+        assert put is not None
         return put[0]
 
     def put_from_thread(
@@ -125,19 +115,7 @@ class Intake(Generic[T]):
             return self.put_nowait(message, ttl, overflow)
         if ttl is ... and overflow is ... and (delivery := self._put_straight(message)) is not None:
             return delivery
-        awake = Event()
-        put = self._offer((message,), ttl, overflow, awake.set)
-        if isinstance(put, list):
-            return put[0]
-        try:
-            while (deliveries := self._take_turn(put)) is None:
-                alarm = self._monitor.alarm
-                awake.wait(None if alarm is None else max(0.0, alarm - self._ledger.clock()))
-                awake.clear()
-            return deliveries[0]
-        except BaseException:
-            self._leave(put)
-            raise
+        return self._let_in_from_thread(self._turn((message,), ttl, overflow))[0]
 
     def close(self) -> None:
         """Let nobody in any more, nor those who wait; counted. The lock is held."""
@@ -159,6 +137,38 @@ class Intake(Generic[T]):
         """Wake the first in the line."""
         self._line[0].wake()
 
+    async def _let_in(self, turn: Turn[T]) -> list[Delivery[T]]:
+        """Accept the messages, in turn if they have to wait for room."""
+        loop = self._monitor.loop
+        waiter = loop.waiter()
+        deliveries = self._offer(turn, lambda: loop.wake(waiter))
+        if deliveries is not None:
+            return deliveries
+        try:
+            while (deliveries := self._take_turn(turn)) is None:
+                await loop.sleep(waiter, self._monitor.alarm)
+                waiter = loop.waiter()
+            return deliveries
+        except BaseException:
+            self._leave(turn)
+            raise
+
+    def _let_in_from_thread(self, turn: Turn[T]) -> list[Delivery[T]]:
+        """Accept the messages like :meth:`_let_in`, in a thread that is not the event loop's."""
+        awake = Event()
+        deliveries = self._offer(turn, awake.set)
+        if deliveries is not None:
+            return deliveries
+        try:
+            while (deliveries := self._take_turn(turn)) is None:
+                alarm = self._monitor.alarm
+                awake.wait(None if alarm is None else max(0.0, alarm - self._ledger.clock()))
+                awake.clear()
+            return deliveries
+        except BaseException:
+            self._leave(turn)
+            raise
+
     def _put_straight(self, message: T) -> Delivery[T] | None:
         """Accept a message with which there is nothing else to consider, as most are; None: there is something."""
         ledger, monitor = self._ledger, self._monitor
@@ -171,15 +181,8 @@ class Intake(Generic[T]):
                 monitor.takers.clear()
             return delivery
 
-    def _offer(
-        self,
-        messages: Iterable[T],
-        ttl: float | EllipsisType | None,
-        overflow: Overflow | str | EllipsisType,
-        wake: Callable[[], object] | None,
-    ) -> list[Delivery[T]] | _Turn[T]:
-        """Accept the messages, or join the line with what wakes their putter; None: it may not wait."""
-        turn = self._turn(messages, ttl, overflow)
+    def _offer(self, turn: Turn[T], wake: Callable[[], object] | None) -> list[Delivery[T]] | None:
+        """Accept the messages; or join the line with what wakes their putter, unless it may not wait, for None."""
         ledger = self._ledger
         if not turn.parts:
             return []
@@ -201,9 +204,9 @@ class Intake(Generic[T]):
                 raise BufferFull("the buffer is full, and this may neither wait for room nor overtake those who do")
             turn.wake = wake
             self._join(turn)
-            return turn
+            return None
 
-    def _take_turn(self, turn: _Turn[T]) -> list[Delivery[T]] | None:
+    def _take_turn(self, turn: Turn[T]) -> list[Delivery[T]] | None:
         """Accept the messages of a waiting putter, if it is its turn and there is room."""
         with self._monitor:
             if self.closed:
@@ -216,20 +219,20 @@ class Intake(Generic[T]):
             self._remove(turn)
             return self._accept(turn)
 
-    def _leave(self, turn: _Turn[T]) -> None:
+    def _leave(self, turn: Turn[T]) -> None:
         """Give up a turn that was not taken; whoever is first then is woken if there is room."""
         with self._monitor:
             if turn in self._line:
                 self._remove(turn)
 
-    def _join(self, turn: _Turn[T]) -> None:
+    def _join(self, turn: Turn[T]) -> None:
         if not self._line:
             self._monitor.sleepers.append(self)
         self._line.append(turn)
         self._dropping += turn.policy is Overflow.DROP_OLDEST
         self._set_straight()
 
-    def _remove(self, turn: _Turn[T]) -> None:
+    def _remove(self, turn: Turn[T]) -> None:
         self._line.remove(turn)
         self._dropping -= turn.policy is Overflow.DROP_OLDEST
         if not self._line:
@@ -238,7 +241,7 @@ class Intake(Generic[T]):
         elif self._monitor.alarm is not None:
             self.wake()  # of an alarm that has changed, only the first was told
 
-    def _check_droppable(self, turn: _Turn[T]) -> None:
+    def _check_droppable(self, turn: Turn[T]) -> None:
         ledger = self._ledger
         if not ledger.could_have_room(turn.count, turn.size):
             full = ledger.in_words(ledger.open, ledger.size)
@@ -249,38 +252,46 @@ class Intake(Generic[T]):
 
     def _turn(
         self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
-    ) -> _Turn[T]:
+    ) -> Turn[T]:
         """What is agreed for messages; raises before anything has changed. Calls user code, so without the lock."""
-        turn: _Turn[T] = _Turn()
+        turn = self._new_turn()
         turn.policy = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
         if isinstance(ttl, EllipsisType):
             turn.ttl = self._ttl
         else:
             check_seconds("ttl", ttl, none=True)
             turn.ttl = ttl
-        turn.parts = parts = []
+        parts: list[tuple[T, Hashable, int]] = []
+        turn.parts = parts
         turn.size = 0
-        for message in _iterate(messages):
-            key = None if self._key is None else hashable("key must return something", self._key(message))
-            size = 0 if self._ledger.max_bytes is None else self._checked_size_of(message, self._ledger.max_bytes)
-            parts.append((message, key, size))
-            turn.size += size
+        max_bytes = self._ledger.max_bytes
+        if self._key is None and max_bytes is None:
+            parts += [(message, None, 0) for message in _iterate(messages)]
+        else:
+            for message in _iterate(messages):
+                key, size = self._measure(message)
+                if max_bytes is not None and size > max_bytes:
+                    raise MessageTooLarge(size, max_bytes)
+                parts.append((message, key, size))
+                turn.size += size
         turn.count = len(parts)
         if turn.policy is not Overflow.DROP_NEWEST and not self._ledger.can_hold(turn.count, turn.size):
             raise BufferFull(f"together they never fit in: {self._ledger.in_words(turn.count, turn.size)}")
         return turn
 
-    def _checked_size_of(self, message: T, max_bytes: int) -> int:
+    def _measure(self, message: T) -> tuple[Hashable, int]:
+        """A message's key, and what it takes of ``max_bytes`` (0 without such a bound)."""
+        key = None if self._key is None else hashable("key must return something", self._key(message))
+        if self._ledger.max_bytes is None:
+            return key, 0
         size = self._size_of(message)
         if isinstance(size, bool) or not isinstance(size, int):
             raise TypeError(f"size_of must return an int of at least 0, not {type(size).__name__}")
         if size < 0:
             raise ValueError(f"size_of must return an int of at least 0, not {size}")
-        if size > max_bytes:
-            raise MessageTooLarge(size, max_bytes)
-        return size
+        return key, size
 
-    def _accept(self, turn: _Turn[T], *, only_what_fits: bool = False) -> list[Delivery[T]]:
+    def _accept(self, turn: Turn[T], *, only_what_fits: bool = False) -> list[Delivery[T]]:
         """Accept messages now, from when on their age counts; drop those that do not fit. The lock is held."""
         ledger = self._ledger
         expires_at = None if turn.ttl is None else ledger.clock() + turn.ttl

@@ -25,7 +25,8 @@ class Ledger(Generic[T]):
     Attributes:
         open: how many messages are queued or leased.
         size: what these take of ``max_bytes``.
-        accepted: how many messages were ever accepted; the id of the newest.
+        last_id: the highest id of a message that was accepted.
+        unused_ids: how many up to that were nobody's.
         straight: with fewer messages open, one without terms may be accepted with nothing else to consider.
         lease: the lease under way; at most one.
         late: how many settlements came too late and changed nothing.
@@ -40,7 +41,8 @@ class Ledger(Generic[T]):
         self.open: int = 0
         self.straight: int = 0
         self.size: int = 0
-        self.accepted: int = 0
+        self.last_id: int = 0
+        self.unused_ids: int = 0
         self.late: int = 0
         self.lease: BufferLease[T] | None = None
         self.ended_now: list[Delivery[T]] = []
@@ -78,8 +80,8 @@ class Ledger(Generic[T]):
 
     def accept(self, message: T, terms: Terms) -> Delivery[T]:
         """Take a message in at the tail. There must be room."""
-        delivery: Delivery[T] = Delivery()
-        delivery.id = self.accepted = self.accepted + 1
+        delivery: Delivery[T] = Delivery()  # make_delivery(), written out
+        delivery.id = self.last_id = self.last_id + 1
         delivery.message = message
         delivery.outcome = None
         delivery.attempts = 0
@@ -107,8 +109,8 @@ class Ledger(Generic[T]):
 
     def end(self, delivery: Delivery[T], outcome: Outcome, result: object) -> None:
         """Let an open message, which is in no place any more, reach its outcome."""
+        delivery._result = result  # first, for those who look from another thread
         delivery.outcome = outcome
-        delivery._result = result
         self._ended[outcome] += 1
         self.open -= 1
         self.size -= delivery._terms.size
@@ -142,8 +144,8 @@ class Ledger(Generic[T]):
         if doubted is not None:
             delivery.maybe_sent = doubted
         # The rest is end(), written out: a call less for each message that is sent.
+        delivery._result = result  # first, for those who look from another thread
         delivery.outcome = outcome
-        delivery._result = result
         self._ended[outcome] += 1
         self.open -= 1
         self.size -= delivery._terms.size
@@ -262,10 +264,14 @@ class Ledger(Generic[T]):
         """When a message next becomes too old, at the earliest; None: none will."""
         return self._ages.next if self._ages else None
 
+    def waiting(self) -> list[Delivery[T]]:
+        """All that is open, in order."""
+        leased = self.lease.left() if self.lease is not None else ()
+        return sorted([*leased, *self._queue], key=lambda delivery: delivery.id)
+
     def count_open(self, last: int) -> int:
         """How many of the messages up to that id are open."""
-        leased = self.lease.left() if self.lease is not None else ()
-        return sum(delivery.id <= last for group in (leased, self._queue) for delivery in group)
+        return sum(delivery.id <= last for delivery in self.waiting())
 
     def has_open(self, last: int) -> bool:
         """Whether any of the messages up to that id is open."""
@@ -282,7 +288,7 @@ class Ledger(Generic[T]):
         """Where every message is."""
         leased = len(self.lease or ())
         return BufferStatistics(
-            accepted=self.accepted,
+            accepted=self.last_id - self.unused_ids,
             queued=self.open - leased,
             leased=leased,
             **{outcome.value: count for outcome, count in self._ended.items()},

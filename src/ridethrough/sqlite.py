@@ -152,8 +152,18 @@ class SQLiteJournal(Journal[T], Generic[T]):
             return
         grows = bool(changes.appended)
         sync = "FULL" if self.durability == "power-safe" and (grows or changes.updated) else "NORMAL"
-        ends = bool(changes.discarded or changes.buried)
-        self._transact(connection, lambda: self._write(connection, changes), sync=sync, ends=ends, grows=grows)
+        ends = bool(changes.discarded or changes.buried or changes.forgotten)
+        try:
+            self._transact(connection, changes, sync)
+        except StoreFull:
+            if grows or not self._reserve.give_up():
+                raise
+            self._transact(connection, changes, sync)
+        if self._is_gone():
+            raise gone(self.path)
+        if ends:
+            self._erase(connection)
+            self._reserve.make()
 
     def dead_letters(self) -> list[DeadLetter]:
         """The dead letters, in the order in which they ended; one that is damaged is left out and logged."""
@@ -164,12 +174,6 @@ class SQLiteJournal(Journal[T], Generic[T]):
         if len(good) < len(letters):
             _log.error("%d damaged dead letters in %s", len(letters) - len(good), self.path)
         return good
-
-    def forget(self, *ids: int) -> int:
-        """Erase the dead letters of these numbers, and return how many there were."""
-        connection = self._own()
-        rows = [(number,) for number in ids]
-        return self._transact(connection, lambda: connection.executemany(form.DELETE_LETTER, rows).rowcount)
 
     def close(self) -> None:
         """Let go of the file, for the next to open. Twice is once.
@@ -247,38 +251,13 @@ class SQLiteJournal(Journal[T], Generic[T]):
 
     # Transactions
 
-    def _transact(
-        self,
-        connection: sqlite3.Connection,
-        work: Callable[[], int],
-        *,
-        sync: str = "NORMAL",
-        ends: bool = True,
-        grows: bool = False,
-    ) -> int:
-        def attempt() -> int:
-            with self._translated(), _transaction(connection, sync):
-                count = work()
-                if ends:
-                    form.shrink(connection)
-                return count
+    def _transact(self, connection: sqlite3.Connection, changes: JournalChanges, sync: str) -> None:
+        with self._translated(), _transaction(connection, sync):
+            self._write(connection, changes)
 
-        try:
-            count = attempt()
-        except StoreFull:
-            if grows or not self._reserve.give_up():
-                raise
-            count = attempt()
-        if self._is_gone():
-            raise gone(self.path)
-        if ends:
-            self._erase(connection)
-            self._reserve.make()
-        return count
-
-    def _write(self, connection: sqlite3.Connection, changes: JournalChanges) -> int:
+    def _write(self, connection: sqlite3.Connection, changes: JournalChanges) -> None:
         if changes.appended:
-            connection.executemany(form.INSERT_MESSAGE, map(form.message_row, changes.appended))
+            form.append(connection, changes.appended)
         if changes.updated:
             connection.executemany(form.UPDATE_MESSAGE, [form.update_row(*each) for each in changes.updated])
         if changes.discarded:
@@ -288,7 +267,10 @@ class SQLiteJournal(Journal[T], Generic[T]):
             connection.executemany(form.BURY_MESSAGE, [form.end_row(*each, now) for each in changes.buried])
             connection.executemany(form.DELETE_MESSAGE, [(number,) for number, _, _ in changes.buried])
             connection.execute(form.DELETE_OLDEST_LETTERS, (self._max_dead_letters,))
-        return 0
+        if changes.forgotten:
+            connection.executemany(form.DELETE_LETTER, [(number,) for number in changes.forgotten])
+        if changes.discarded or changes.buried or changes.forgotten:
+            form.shrink(connection)
 
     def _erase(self, connection: sqlite3.Connection) -> None:
         """Take the bodies of what has ended out of the log as well, once no message waits and it costs the least."""

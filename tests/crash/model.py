@@ -24,10 +24,9 @@ FATES = (Outcome.REJECTED, Outcome.EXPIRED, Outcome.DROPPED, Outcome.UNKNOWN)
 
 
 class Step(NamedTuple):
-    """What is done to a journal at once; with neither, it is closed and opened again."""
+    """What is done to a journal at once; without changes, it is closed and opened again."""
 
     changes: JournalChanges | None = None
-    forgotten: tuple[int, ...] = ()
 
     @property
     def puts(self) -> bool:
@@ -44,14 +43,14 @@ class State(NamedTuple):
 
     def after(self, step: Step) -> Self:
         """What it should hold after that step."""
-        changes = step.changes or JournalChanges([], [], [], [])
+        changes = step.changes or JournalChanges()
         last_id = max([self.last_id, *(record.id for record in changes.appended)])
         records = {record.id: record for record in (*self.records, *changes.appended)}
         for number, attempts, maybe_sent in changes.updated:
             records[number] = records[number]._replace(attempts=attempts, maybe_sent=maybe_sent)
         for number in changes.discarded:
             del records[number]
-        dead = [letter for letter in self.dead if letter.id not in step.forgotten]
+        dead = [letter for letter in self.dead if letter.id not in changes.forgotten]
         for number, outcome, reason in changes.buried:
             record = records.pop(number)
             dead.append(DeadLetter(number, record.body, outcome, reason, 0, record.attempts, record.maybe_sent))
@@ -90,8 +89,6 @@ class Store:
         """Do one step."""
         if step.changes is not None:
             self._journal.commit(step.changes)
-        elif step.forgotten:
-            self._journal.forget(*step.forgotten)
         else:
             self._journal.close()
             self._open()
@@ -107,7 +104,8 @@ def next_step(rng: random.Random, state: State) -> Step:
     if roll < 0.03:
         return Step()
     if roll < 0.08 and state.dead:
-        return Step(forgotten=tuple(letter.id for letter in state.dead if rng.random() < 0.5) or (state.dead[0].id,))
+        numbers = [letter.id for letter in state.dead if rng.random() < 0.5] or [state.dead[0].id]
+        return Step(JournalChanges(forgotten=numbers))
     ends = rng.random() < 0.6
     appended = [] if len(state.records) > MANY or (ends and rng.random() < 0.7) else _messages(rng, state.last_id)
     waiting = [record.id for record in (*state.records, *appended)]

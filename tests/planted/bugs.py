@@ -99,22 +99,22 @@ BUGS = [
     Bug(
         "a cancelled put is delivered",
         "intake.py",
-        "            while (deliveries := self._take_turn(put)) is None:\n"
+        "            while (deliveries := self._take_turn(turn)) is None:\n"
         "                await loop.sleep(waiter, self._monitor.alarm)\n"
         "                waiter = loop.waiter()\n"
         "            return deliveries\n"
         "        except BaseException:\n"
-        "            self._leave(put)\n"
+        "            self._leave(turn)\n"
         "            raise\n",
-        "            while (deliveries := self._take_turn(put)) is None:\n"
+        "            while (deliveries := self._take_turn(turn)) is None:\n"
         "                await loop.sleep(waiter, self._monitor.alarm)\n"
         "                waiter = loop.waiter()\n"
         "            return deliveries\n"
         "        except BaseException:\n"
         "            with self._monitor:\n"
-        "                self._ledger.drop_oldest_for(put.count, put.size)\n"
-        "                self._accept(put)\n"
-        "            self._leave(put)\n"
+        "                self._ledger.drop_oldest_for(turn.count, turn.size)\n"
+        "                self._accept(turn)\n"
+        "            self._leave(turn)\n"
         "            raise\n",
         f"{BUFFER}::TestCancelledWait::test_put_cancelled_while_waiting_for_room",
     ),
@@ -276,7 +276,7 @@ BUGS = [
     Bug(
         "flush waits for what is put later",
         "buffer.py",
-        "        last = ledger.accepted\n",
+        "        last = ledger.last_id\n",
         "        last = 2**62\n",
         f"{BUFFER}::TestFlush::test_does_not_wait_for_what_is_put_later",
     ),

@@ -221,7 +221,7 @@ class Oracle:
         """The books add up, and what has ended stays so."""
         ledger = self.buffer._ledger  # the books themselves: a third of the time would go into statistics() otherwise
         leased = len(ledger.lease) if ledger.lease is not None else 0
-        if ledger.accepted != ledger.open + sum(ledger._ended.values()) or not 0 <= leased <= ledger.open:
+        if ledger.last_id != ledger.open + sum(ledger._ended.values()) or not 0 <= leased <= ledger.open:
             raise Violation(f"promise 1: the books: {self.peek()}")
         if ledger.open > ledger.max_size:
             raise Violation(f"promise 4: over the bound: {self.peek()}")

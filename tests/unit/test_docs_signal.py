@@ -145,6 +145,8 @@ ARRIVE: dict[str, list[tuple[str, str]]] = {
         (ANNA, "https://example.org/ is up"),
         (ANNA, "updateContact"),
         (ANNA, "sendTyping"),
+        (ANNA, "The backup has failed."),
+        (ANNA, "sendReaction"),
     ],
 }
 """What reaches Signal by a page's examples: for whom, and its text or else its method."""
@@ -163,7 +165,10 @@ def arrived(daemon: FakeSignalDaemon) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", STEPS)
-async def test_page(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_page(
+    page: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for the files of the examples
     names: dict[str, Any] = {"anyio": anyio}
     for module in (ridethrough, ridethrough.signal_cli, ridethrough.testing):
         names |= {name: getattr(module, name) for name in module.__all__}

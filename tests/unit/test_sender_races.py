@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from threading import Thread
+from typing import Self
+
+import anyio
 import pytest
 from anyio import EndOfStream, IncompleteRead, create_task_group, current_time, sleep
 
@@ -162,12 +166,20 @@ async def test_answer_or_loss_after_the_buffer_was_closed_changes_nothing(
         assert "poison" not in caplog.text
 
 
-class SlowBuffer(AsyncMessageBuffer[str]):
-    """Time passes between the start of a lease and the moment in which its messages are looked at."""
+class SlowLease(BufferLease[str]):
+    """Time passes between its start and the moment in which its messages are looked at."""
 
-    async def start_lease(self, lease: BufferLease[str], /) -> None:
-        await super().start_lease(lease)
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
         await sleep(5)
+        return self
+
+
+class SlowBuffer(AsyncMessageBuffer[str]):
+    """Its leases are slow."""
+
+    def lease(self, limit: int = 1) -> BufferLease[str]:
+        return SlowLease(self._owner, limit)
 
 
 async def test_message_that_expires_between_lease_and_send_is_not_sent() -> None:
@@ -217,13 +229,13 @@ async def test_mistake_in_send_is_returned_and_the_message_stays_in_doubt(mistak
 
 
 async def test_buffer_of_another_loop_is_a_mistake() -> None:
-    class Stranger(AsyncMessageBuffer[str]):
-        async def wait_nonempty(self) -> None:
-            raise RuntimeError("this buffer belongs to another event loop")
-
+    stranger = AsyncMessageBuffer[str]()
+    elsewhere = Thread(target=anyio.run, args=(stranger.drain,))
+    elsewhere.start()
+    elsewhere.join()
     async with Line() as line:
-        line.sender = Sender(Stranger(), OnDoubt.RETRY, 5)
-        assert isinstance(await line.serve(), RuntimeError)
+        line.sender = Sender(stranger, OnDoubt.RETRY, 5)
+        assert "belongs to another event loop" in str(await line.serve())
 
 
 # Groups, from links with a task group of their own

@@ -50,6 +50,10 @@ def buried(*ids: int, reason: str = "no such number") -> JournalChanges:
     return JournalChanges(buried=[(number, Outcome.REJECTED, reason) for number in ids])
 
 
+def forgotten(*ids: int) -> JournalChanges:
+    return JournalChanges(forgotten=list(ids))
+
+
 def reopened(journal: SQLiteJournal[Any]) -> Recovered:
     journal.close()
     return journal.open()
@@ -181,16 +185,28 @@ def test_dead_letters_are_in_the_order_in_which_they_ended(journal: SQLiteJourna
     assert [letter.id for letter in journal.dead_letters()] == [2, 3, 1]
 
 
-def test_forget_erases_dead_letters_and_counts_them(journal: SQLiteJournal[Any], path: Path) -> None:
+def test_forgotten_dead_letters_are_erased(journal: SQLiteJournal[Any], path: Path) -> None:
     journal.commit(records(1, 2, 3))
     journal.commit(buried(1, 2, 3))
-    assert journal.forget() == 0
-    assert journal.forget(1, 3, 99) == 2
-    assert journal.forget(1) == 0
+    journal.commit(forgotten(1, 3, 99))
     assert [letter.id for letter in journal.dead_letters()] == [2]
     assert found(path) == ["outbox.db"]
-    assert journal.forget(2) == 1
+    journal.commit(forgotten(2))
     assert found(path) == []
+
+
+def test_forgotten_are_dead_letters_and_not_what_waits(journal: SQLiteJournal[Any]) -> None:
+    journal.commit(records(1, 2))
+    journal.commit(forgotten(1))
+    assert [record.id for record in reopened(journal).records] == [1, 2]
+
+
+def test_dead_letter_becomes_a_message_again_in_one_transaction(journal: SQLiteJournal[Any]) -> None:
+    journal.commit(records(1))
+    journal.commit(buried(1))
+    journal.commit(JournalChanges(appended=[JournalRecord(2, BODY, 3, True)], forgotten=[1]))
+    assert reopened(journal) == Recovered(2, [JournalRecord(2, BODY, 3, True)])
+    assert journal.dead_letters() == []
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
@@ -220,7 +236,10 @@ def test_damaged_dead_letter_is_left_out_and_logged(
     journal.open()
     assert [letter.id for letter in journal.dead_letters()] == [2]
     assert caplog.record_tuples == [("ridethrough.sqlite", logging.ERROR, f"2 damaged dead letters in {path}")]
-    assert journal.forget(1, 3) == 2
+    journal.commit(forgotten(1, 3))
+    caplog.clear()
+    assert [letter.id for letter in journal.dead_letters()] == [2]
+    assert not caplog.records
 
 
 # Bodies are erased, and the file shrinks
@@ -303,7 +322,7 @@ def test_open_twice_is_refused(journal: SQLiteJournal[Any]) -> None:
 def test_closed_journal_does_nothing(journal: SQLiteJournal[Any]) -> None:
     journal.close()
     journal.close()
-    for call in (lambda: journal.commit(records(1)), journal.dead_letters, journal.forget):
+    for call in (lambda: journal.commit(records(1)), journal.dead_letters):
         with pytest.raises(RuntimeError, match="the journal is not open"):
             call()
     assert journal.open() == Recovered(0, [])
@@ -328,6 +347,7 @@ def test_power_safe_waits_for_the_disk_only_where_a_loss_would_matter(
     assert level_after(ended(1)) == normal
     assert level_after(JournalChanges(updated=[(2, 1, True)])) == full
     assert level_after(buried(2)) == normal
+    assert level_after(forgotten(2)) == normal
     mixed = records(3)
     mixed.discarded = [3]
     assert level_after(mixed) == full

@@ -37,7 +37,7 @@ sys.stdin.read()
 """
 FORK = """
 if (child := os.fork()) == 0:
-    for call in (journal.open, journal.dead_letters, journal.forget, journal.close,
+    for call in (journal.open, journal.dead_letters, journal.close,
                  lambda: journal.commit(JournalChanges(discarded=[1]))):
         try:
             call()
@@ -252,7 +252,7 @@ def test_journal_of_another_process_does_nothing(
     owner = os.getpid()
     with monkeypatch.context() as forked:
         forked.setattr(os, "getpid", lambda: owner + 1)
-        for call in (journal.open, journal.dead_letters, journal.forget, journal.close, lambda: append(journal, 1)):
+        for call in (journal.open, journal.dead_letters, journal.close, lambda: append(journal, 1)):
             with pytest.raises(
                 RuntimeError, match=f"the journal is open in process {owner}, of which this one is a fork"
             ):
@@ -283,11 +283,10 @@ def test_file_that_is_gone_takes_nothing_more(journal: SQLiteJournal[Any], path:
         path.with_name("elsewhere").unlink()
     elif how == "replaced":
         file.write_bytes(b"another's")
-    for changes in (JournalChanges(appended=[JournalRecord(2, b"")]), JournalChanges(discarded=[1])):
+    append_one, discard_one = JournalChanges(appended=[JournalRecord(2, b"")]), JournalChanges(discarded=[1])
+    for changes in (append_one, discard_one, JournalChanges(forgotten=[1])):
         with pytest.raises(StoreGone, match=r"outbox.db was removed, moved or replaced while it was open: "):
             journal.commit(changes)
-    with pytest.raises(StoreGone):
-        journal.forget(1)
     journal.close()
     if how == "replaced" and file == path:
         assert file.read_bytes() == b"another's"

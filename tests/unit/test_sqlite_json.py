@@ -97,6 +97,7 @@ def test_changes_are_false_if_there_are_none() -> None:
     assert JournalChanges(updated=[(1, 1, True)])
     assert JournalChanges(discarded=[1])
     assert JournalChanges(buried=[(1, Outcome.EXPIRED, "")])
+    assert JournalChanges(forgotten=[1])
 
 
 def test_values_show_no_body() -> None:
@@ -105,8 +106,8 @@ def test_values_show_no_body() -> None:
     assert repr(record) == "<JournalRecord 7: 15 bytes, attempts: 2>"
     assert repr(letter) == "<DeadLetter 7: expired, 15 bytes, attempts: 2>"
     assert repr(Recovered(9, [record])) == "<Recovered: 1 messages, last id 9>"
-    changes = JournalChanges([record], [(7, 1, True)] * 2, [7] * 3, [(7, Outcome.EXPIRED, SECRET)] * 4)
-    assert repr(changes) == "<JournalChanges: 1 appended, 2 updated, 3 discarded, 4 buried>"
+    changes = JournalChanges([record], [(7, 1, True)] * 2, [7] * 3, [(7, Outcome.EXPIRED, SECRET)] * 4, [7] * 5)
+    assert repr(changes) == "<JournalChanges: 1 appended, 2 updated, 3 discarded, 4 buried, 5 forgotten>"
 
 
 def test_journal_says_what_a_journal_must_have() -> None:
