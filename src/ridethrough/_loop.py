@@ -35,6 +35,7 @@ class EventLoop(ABC):
         time: its clock, in seconds; readable from any thread.
         is_running: whether it runs; to be asked in its own thread.
         waiter: makes a waiter, for one sleep.
+        cancelled: what a cancellation raises.
     """
 
     identity: object
@@ -42,6 +43,7 @@ class EventLoop(ABC):
     time: Callable[[], float]
     is_running: Callable[[], bool]
     waiter: Callable[[], Any]
+    cancelled: type[BaseException]
 
     @abstractmethod
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:
@@ -85,8 +87,9 @@ class AsyncioLoop(EventLoop):
     """A loop of asyncio; a waiter is a future."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        from asyncio import current_task  # noqa: PLC0415, it has been imported if there is such a loop
+        from asyncio import CancelledError, current_task  # noqa: PLC0415, imported long since, if there is such a loop
 
+        self.cancelled = CancelledError
         self._current_task = current_task
         self.identity = self._loop = loop
         self.thread = get_ident()
@@ -156,6 +159,7 @@ class TrioLoop(EventLoop):
         self.time = trio.lowlevel.current_clock().current_time
         self.is_running = lambda: trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
         self.waiter = trio.Event
+        self.cancelled = trio.Cancelled
 
     async def sleep(self, waiter: trio.Event, until: float | None) -> None:
         with self._trio.CancelScope(deadline=math.inf if until is None else until):

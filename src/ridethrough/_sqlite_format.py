@@ -41,7 +41,10 @@ _LETTER = f"{_MESSAGE}, outcome, reason, ended_at, end_sum"
 _SELECT_MESSAGES = f"SELECT {_MESSAGE} FROM messages ORDER BY id"  # noqa: S608
 SELECT_LETTERS = f"SELECT {_LETTER} FROM dead_letters ORDER BY place"  # noqa: S608
 INSERT_MESSAGE = f"INSERT INTO messages ({_MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-_INSERT_NEW_MESSAGE = "INSERT INTO messages (id, body, put_sum) VALUES (?, ?, ?)"
+_INSERT_ONE = "INSERT INTO messages (id, body, put_sum) VALUES (?, ?, ?)"
+_SEVERAL = 3 * 50
+"""Values for 50 of these in one statement: SQLite then notes once what the highest number is."""
+_INSERT_SEVERAL = _INSERT_ONE + ", (?, ?, ?)" * (_SEVERAL // 3 - 1)
 INSERT_LETTER = f"INSERT INTO dead_letters ({_LETTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 UPDATE_MESSAGE = "UPDATE messages SET attempts=?, maybe_sent=?, state_sum=? WHERE id=?"
 DELETE_MESSAGE = "DELETE FROM messages WHERE id=?"
@@ -115,9 +118,10 @@ def load(connection: sqlite3.Connection, path: Path) -> Recovered:
     return Recovered(last_id, records)
 
 
-def shrink(connection: sqlite3.Connection) -> None:
-    """Give back some of the pages that are no longer used, in the connection's transaction."""
-    for _ in range(min(_pragma(connection, "freelist_count"), 64)):
+def shrink(connection: sqlite3.Connection, most: int | None = None) -> None:
+    """Give back the pages that are no longer used, or so many at most, in the connection's transaction."""
+    free = _pragma(connection, "freelist_count")
+    for _ in range(free if most is None else min(free, most)):
         connection.execute("PRAGMA incremental_vacuum(1)")  # a page a step, and this module makes but one
 
 
@@ -160,14 +164,14 @@ def message_row(record: JournalRecord) -> Row:
 
 def append(connection: sqlite3.Connection, records: Sequence[JournalRecord]) -> None:
     """Write messages, in the connection's transaction."""
-    # Most have nothing but a body yet, and to bind and to write as many NULLs costs a third of it.
-    new = [
-        (number, body, zlib.crc32(body, zlib.crc32(b"%d,None" % number)))
-        for number, body, attempts, maybe_sent, expires_at in records
-        if expires_at is None and not (attempts or maybe_sent)
-    ]
-    connection.executemany(_INSERT_NEW_MESSAGE, new)
-    if len(new) < len(records):
+    new: list[Any] = []
+    for number, body, attempts, maybe_sent, expires_at in records:
+        if expires_at is None and not (attempts or maybe_sent):  # as most are, which has them half as dear
+            new += number, bytearray(body), zlib.crc32(body, zlib.crc32(b"%d,None" % number))
+    several = len(new) // _SEVERAL * _SEVERAL
+    connection.executemany(_INSERT_SEVERAL, [new[at : at + _SEVERAL] for at in range(0, several, _SEVERAL)])
+    connection.executemany(_INSERT_ONE, [new[at : at + 3] for at in range(several, len(new), 3)])
+    if len(new) < 3 * len(records):
         others = [record for record in records if record.expires_at is not None or record.attempts or record.maybe_sent]
         connection.executemany(INSERT_MESSAGE, map(message_row, others))
 

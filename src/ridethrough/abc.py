@@ -266,6 +266,9 @@ class Journal(ABC, Generic[T]):
     def dead_letters(self) -> list[DeadLetter]:
         """The dead letters, in the order in which they ended."""
 
+    def tidy(self) -> None:
+        """Do what can wait until nothing else is going on. By default there is nothing."""
+
     @abstractmethod
     def close(self) -> None:
         """Let go of what is kept, for the next to open. Twice is once."""

@@ -368,6 +368,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         self._monitor.check_loop()
         with self._monitor:
             self._intake.close()
+        if self._writer is not None:
+            await self._writer.sync()  # which lets those in whose messages are being written
         try:
             if timeout != 0:
                 await self.flush(timeout)
@@ -377,8 +379,6 @@ class AsyncMessageBuffer(MessageBuffer[T]):
             with self._monitor:
                 self._intake.reopen()
             raise
-        if self._writer is not None:
-            await self._writer.sync()  # which lets those in whose messages are being written
         with self._monitor:
             self._monitor.closed = True
             abandoned = self._ledger.abandon()

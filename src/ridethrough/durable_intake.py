@@ -8,8 +8,6 @@ from threading import get_ident
 from types import EllipsisType
 from typing import TypeVar
 
-from anyio.lowlevel import checkpoint_if_cancelled
-
 from .abc import DeadLetter, JournalRecord
 from .delivery import NO_TERMS, Delivery, Terms
 from .durable_ledger import DurableLedger, Proposal
@@ -52,6 +50,7 @@ class DurableIntake(Intake[T]):
         super().__init__(ledger, monitor, size_of=size_of, ttl=ttl, overflow=overflow, key=key)
         self._books = ledger
         self._writer = writer
+        self._again: set[int] = set()  # dead letters that are on their way
         self._new_turn = DurableTurn
         self._plain = False  # there always is something else to consider: the journal
         self._set_straight()
@@ -69,25 +68,22 @@ class DurableIntake(Intake[T]):
                 self._books.recover(message, terms, record)
             self._books.skip_ids(last_id)
 
-    async def put(
-        self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
-    ) -> list[Delivery[T]]:
-        """See :meth:`AsyncMessageBuffer.put_many`."""
-        await checkpoint_if_cancelled()
-        return await self._let_in(self._turn(messages, ttl, overflow))
-
     async def put_again(self, letters: list[DeadLetter], ids: Sequence[int]) -> list[Delivery[T]]:
         """Put those of the dead letters; see :meth:`AsyncMessageBuffer.put_again`."""
         by_id = {letter.id: letter for letter in letters}
         for number in ids:
-            if number not in by_id:
+            if number not in by_id or number in self._again:
                 raise LookupError(f"there is no dead letter {number}")
         if len(set(ids)) < len(ids):
             raise ValueError("ids must name each dead letter once")
         chosen = [by_id[number] for number in ids]
         turn = self._turn([self._writer.decode(letter.id, letter.body) for letter in chosen], ..., ...)
         turn.letters = chosen
-        return await self._let_in(turn)
+        self._again |= set(ids)
+        try:
+            return await self._let_in(turn)
+        finally:
+            self._again -= set(ids)
 
     def put_nowait(self, *_: object) -> Delivery[T]:
         """Refuse: see :meth:`AsyncMessageBuffer.put_nowait`."""
@@ -129,14 +125,23 @@ class DurableIntake(Intake[T]):
         """Propose messages now, from when on their age counts. The lock is held."""
         assert isinstance(turn, DurableTurn)
         ledger = self._books
-        proposal: Proposal[T] = Proposal(turn.letters, drops=turn.policy is Overflow.DROP_OLDEST)
+        fit = ledger.has_room(turn.count, turn.size)
+        proposal: Proposal[T] = Proposal(turn.letters, drops=not (fit or only_what_fits))
         expires_at = None if turn.ttl is None else ledger.clock() + turn.ttl
         on_the_wall = None if turn.ttl is None else time.time() + turn.ttl
-        for (message, key, size), body in zip(turn.parts, turn.bodies, strict=True):
-            terms = NO_TERMS if expires_at is None and key is None and not size else Terms(key, size, expires_at)
-            if only_what_fits and (self._line or not ledger.has_room(proposal.fitting + 1, proposal.size + size)):
-                ledger.propose_to_drop(proposal, message, terms, body, on_the_wall)
-            else:
-                ledger.propose(proposal, message, terms, body, on_the_wall)
+        parts = [
+            (
+                message,
+                NO_TERMS if expires_at is None and key is None and not size else Terms(key, size, expires_at),
+                body,
+            )
+            for (message, key, size), body in zip(turn.parts, turn.bodies, strict=True)
+        ]
+        if only_what_fits and (self._line or not fit):
+            for part in parts:
+                count, size = proposal.fitting + 1, proposal.size + part[1].size
+                ledger.propose(proposal, [part], on_the_wall, fit=not self._line and ledger.has_room(count, size))
+        else:
+            ledger.propose(proposal, parts, on_the_wall, fit=True)
         ledger.submit(proposal)
         return proposal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .abc import DeadLetter, JournalChanges, JournalRecord
@@ -108,30 +108,30 @@ class DurableLedger(Ledger[T]):
     def drop_oldest_for(self, count: int, size: int) -> None:
         """Leave it for :meth:`admit`."""
 
-    def propose(self, proposal: Proposal[T], message: T, terms: Terms, body: bytes, expires_at: float | None) -> None:
-        """Add a message to a proposal, for which there is room, or will be made.
+    def propose(
+        self, proposal: Proposal[T], parts: Iterable[tuple[T, Terms, bytes]], expires_at: float | None, *, fit: bool
+    ) -> None:
+        """Add messages to a proposal.
 
         Args:
-            expires_at: when it becomes too old, on the wall clock, in seconds.
+            parts: each message with its terms, and as it is to be written.
+            expires_at: when they become too old, on the wall clock, in seconds.
+            fit: whether there is room for them, or will be made; or else they will be dropped.
         """
-        number = self._proposed_id = self._proposed_id + 1
-        delivery = make_delivery(self._owner, number, message, terms)
-        proposal.size += terms.size
-        if proposal.letters:
-            letter = proposal.letters[len(proposal)]
-            delivery.attempts, delivery.maybe_sent = letter.attempts, letter.maybe_sent
-            proposal.records.append(JournalRecord(number, body, letter.attempts, letter.maybe_sent, expires_at))
-        else:
-            proposal.records.append(JournalRecord(number, body, 0, False, expires_at))
-        proposal.append(delivery)
-
-    def propose_to_drop(
-        self, proposal: Proposal[T], message: T, terms: Terms, body: bytes, expires_at: float | None
-    ) -> None:
-        """Add a message to a proposal for which there is no room."""
-        self.propose(proposal, message, terms, body, expires_at)
-        proposal.size -= terms.size
-        proposal.unfit.add(self._proposed_id)
+        number, records, owner = self._proposed_id, proposal.records, self._owner
+        for message, terms, body in parts:
+            number += 1
+            delivery = make_delivery(owner, number, message, terms)
+            if proposal.letters:
+                letter = proposal.letters[len(proposal)]
+                delivery.attempts, delivery.maybe_sent = letter.attempts, letter.maybe_sent
+            records.append(JournalRecord(number, body, delivery.attempts, delivery.maybe_sent, expires_at))
+            proposal.append(delivery)
+            if not fit:
+                proposal.unfit.add(number)
+            elif terms is not NO_TERMS:
+                proposal.size += terms.size
+        self._proposed_id = number
 
     def submit(self, proposal: Proposal[T]) -> None:
         """Have a proposal written."""
@@ -161,7 +161,7 @@ class DurableLedger(Ledger[T]):
         self.last_id = proposal[-1].id
         for delivery in proposal:
             self._enter(delivery)
-            if delivery.id in proposal.unfit:
+            if proposal.unfit and delivery.id in proposal.unfit:
                 self._waiting.pop()
                 self.end(delivery, Outcome.DROPPED, "the buffer was full")
 

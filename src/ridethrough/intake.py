@@ -140,11 +140,12 @@ class Intake(Generic[T]):
     async def _let_in(self, turn: Turn[T]) -> list[Delivery[T]]:
         """Accept the messages, in turn if they have to wait for room."""
         loop = self._monitor.loop
-        waiter = loop.waiter()
-        deliveries = self._offer(turn, lambda: loop.wake(waiter))
+        waiter: Any = None
+        deliveries = self._offer(turn, lambda: waiter is None or loop.wake(waiter))
         if deliveries is not None:
             return deliveries
         try:
+            waiter = loop.waiter()
             while (deliveries := self._take_turn(turn)) is None:
                 await loop.sleep(waiter, self._monitor.alarm)
                 waiter = loop.waiter()

@@ -9,7 +9,7 @@ from logging import Logger
 from threading import Condition, Event, Thread
 from typing import Generic, TypeVar, cast
 
-from anyio import CancelScope, get_cancelled_exc_class
+from anyio import CancelScope
 
 from .abc import Journal, JournalChanges, JournalRecord
 from .durable_ledger import DurableLedger, Proposal, Ticket
@@ -24,6 +24,8 @@ logger: Logger = get_logger("journal")
 
 _RETRY = 1.0
 """When to try again to write what could not be written, if nothing else comes, in seconds."""
+_TIDY_AFTER = 0.5
+"""When to have the journal tidied, after it was written and if nothing else comes, in seconds."""
 
 
 class JournalWriter(Generic[T]):
@@ -53,7 +55,8 @@ class JournalWriter(Generic[T]):
     @property
     def idle(self) -> bool:
         """Whether nothing is being written, nor to be."""
-        return not self._runs or (self._waits and not self._has_work())
+        with self._monitor.lock:
+            return not self._runs or (self._waits and not self._has_work())
 
     # ---------------------------------------------------------------- in the event loop, or in any thread
 
@@ -65,7 +68,7 @@ class JournalWriter(Generic[T]):
 
         Raises:
             StoreError: it cannot be opened, or holds a message that cannot be decoded.
-            RuntimeError: it was opened before.
+            RuntimeError: it is open, or was.
         """
         if self._process:
             raise RuntimeError("a buffer with a journal is entered once")
@@ -73,7 +76,11 @@ class JournalWriter(Generic[T]):
         self._runs = True
         opening = Ticket(self._open)
         Thread(target=self._run, args=(opening,), name="ridethrough journal", daemon=True).start()
-        return cast("tuple[int, list[tuple[JournalRecord, T]]]", await self.wait(opening))
+        try:
+            return cast("tuple[int, list[tuple[JournalRecord, T]]]", await self.wait(opening))
+        except BaseException:
+            self._process = 0
+            raise
 
     def check(self) -> None:
         """Raise RuntimeError unless it was opened in this process."""
@@ -150,15 +157,15 @@ class JournalWriter(Generic[T]):
 
         **Cancellation** comes to effect afterwards: nobody could say by then that nothing has happened.
         """
-        cancelled = get_cancelled_exc_class()
+        loop = self._monitor.loop
         try:
             await self._sleep(ticket)
-        except cancelled:
+        except loop.cancelled:
             with CancelScope(shield=True):
                 while not ticket.done:
-                    with suppress(cancelled):
+                    with suppress(loop.cancelled):
                         await self._sleep(ticket)
-            self._monitor.loop.cancel_again()
+            loop.cancel_again()
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
@@ -195,7 +202,8 @@ class JournalWriter(Generic[T]):
     def _run(self, opening: Ticket) -> None:
         self._do(opening)
         if opening.error is None:
-            self._finish([opening])
+            with self._monitor.lock:
+                self._finish([opening])
             while self.write_next():
                 pass
             try:
@@ -204,8 +212,7 @@ class JournalWriter(Generic[T]):
                 logger.error("the journal was not closed as it should be: %s", describe(error))
         with self._monitor.lock:
             self._runs = False
-            last = [opening, *self._tickets, *self._closers]
-        self._finish(last)
+            self._finish([opening, *self._tickets, *self._closers])
 
     def _open(self) -> object:
         recovered = self.journal.open()
@@ -218,26 +225,38 @@ class JournalWriter(Generic[T]):
     def write_next(self) -> bool:
         """Wait until there is something to write, and write it; False: it was the last."""
         ledger = self._ledger
-        with self._changed:
-            self._waits = True
-            while not self._has_work() and self._changed.wait(_RETRY if self._failed else None):
-                pass
-            self._waits = False
+        if not self._wait_for_work(_RETRY if self._failed else _TIDY_AFTER) and not self._failed:
+            self._tidy()
+            self._wait_for_work(None)
+        with self._monitor.lock:
             changes, proposals = ledger.take_changes()
             tickets, self._tickets = self._tickets, []
             last = bool(self._closers)
         refusal, failure = self._write(changes, proposals)
         for ticket in tickets:
             self._do(ticket)
+        self._log(failure)
         with self._monitor.lock:
             if failure is not None:
                 ledger.give_back_changes(changes)
             for proposal in proposals:
                 self._answer(proposal, refusal)
             self._monitor.wake()
-        self._log(failure)
-        self._finish([*(proposal.ticket for proposal in proposals), *tickets])
+            self._finish([*(proposal.ticket for proposal in proposals), *tickets])
         return not last
+
+    def _wait_for_work(self, timeout: float | None) -> bool:
+        with self._changed:
+            self._waits = True
+            found = self._changed.wait_for(self._has_work, timeout)
+            self._waits = False
+            return found
+
+    def _tidy(self) -> None:
+        try:
+            self.journal.tidy()
+        except Exception as error:
+            logger.error("the journal was not tidied: %s", describe(error))
 
     def _has_work(self) -> bool:
         ledger = self._ledger
@@ -292,20 +311,19 @@ class JournalWriter(Generic[T]):
                 ticket.error = error
 
     def _finish(self, tickets: list[Ticket]) -> None:
-        """Tell those who wait that it is done; before that, in the event loop, of what has ended by it."""
+        """Tell who waits that it is done; before that, in the event loop, of what has ended by it. The lock is held."""
         loop = self._monitor.loop
-        with self._monitor.lock:
-            if self._ledger.ended_now:
-                loop.run_soon(self._monitor.report)
-            waiters = []
-            for ticket in tickets:
-                ticket.done = True
-                if ticket.waiter is not None:
-                    waiters.append(ticket.waiter)
-                if ticket.event is not None:
-                    ticket.event.set()
-            if waiters:
-                loop.wake(*waiters)
+        if self._ledger.ended_now:
+            loop.run_soon(self._monitor.report)
+        waiters = []
+        for ticket in tickets:
+            ticket.done = True
+            if ticket.waiter is not None:
+                waiters.append(ticket.waiter)
+            if ticket.event is not None:
+                ticket.event.set()
+        if waiters:
+            loop.wake(*waiters)
 
     def _log(self, failure: Exception | None) -> None:
         if failure is not None and not self._failed:

@@ -82,7 +82,11 @@ class BufferOwner(Generic[T]):
             finally:
                 monitor.lock.release()
         if self._writer is not None:
-            await self._writer.sync()
+            try:
+                await self._writer.sync()
+            except BaseException:  # KeyboardInterrupt and the like: nobody will leave what was not entered
+                self.end_lease(lease)
+                raise
 
     def end_lease(self, lease: BufferLease[T], /) -> None:
         """See :class:`~ridethrough.lease.LeaseOwner`."""

@@ -17,7 +17,7 @@ from ._sqlite_files import Owner, Reserve, beside, create, damaged, gone, identi
 from ._sqlite_json import from_json, to_json
 from ._sqlite_salvage import salvage, was_ours
 from .abc import DeadLetter, Journal, JournalChanges, Recovered
-from .errors import StoreCorrupt, StoreFull, StoreLocked
+from .errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from .logs import get_logger
 
 __all__ = ["Durability", "SQLiteJournal"]
@@ -35,7 +35,7 @@ class SQLiteJournal(Journal[T], Generic[T]):
     The file has one owner at a time. Beside it, while it is open, are its log (``-wal``), the number of the process
     that has it open (``-owner``), and some room for the time when the disk is full (``-reserve``). All of them can be
     read by their owner alone. A body is erased when its message has ended: from the file with the next checkpoint,
-    from the log when nothing waits any more, and at the latest when the journal is closed.
+    and from the log when nothing has been written for a moment, or when the journal is closed.
 
     Whoever opens it closes it: the lock of one that is merely dropped lasts as long as the process. In a forked child,
     only a journal that the child itself has opened can be used.
@@ -162,7 +162,6 @@ class SQLiteJournal(Journal[T], Generic[T]):
         if self._is_gone():
             raise gone(self.path)
         if ends:
-            self._erase(connection)
             self._reserve.make()
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -175,6 +174,14 @@ class SQLiteJournal(Journal[T], Generic[T]):
             _log.error("%d damaged dead letters in %s", len(letters) - len(good), self.path)
         return good
 
+    def tidy(self) -> None:
+        """Make the file as small as it can be, and empty its log, in which there are bodies of what has ended."""
+        connection = self._own()
+        with suppress(StoreError), self._translated():  # what was committed stays so; the next time it is tried again
+            with _transaction(connection, "NORMAL"):
+                form.shrink(connection)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Let go of the file, for the next to open. Twice is once.
 
@@ -184,9 +191,8 @@ class SQLiteJournal(Journal[T], Generic[T]):
         if self._connection is None:
             return
         connection = self._own()
+        self.tidy()
         self._connection = None
-        with suppress(sqlite3.Error):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         if not self._is_gone():
             self._owner.forget()
         connection.close()
@@ -270,13 +276,7 @@ class SQLiteJournal(Journal[T], Generic[T]):
         if changes.forgotten:
             connection.executemany(form.DELETE_LETTER, [(number,) for number in changes.forgotten])
         if changes.discarded or changes.buried or changes.forgotten:
-            form.shrink(connection)
-
-    def _erase(self, connection: sqlite3.Connection) -> None:
-        """Take the bodies of what has ended out of the log as well, once no message waits and it costs the least."""
-        with suppress(sqlite3.Error):  # what was committed stays so; the next to end tries again
-            if connection.execute("SELECT 1 FROM messages LIMIT 1").fetchone() is None:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            form.shrink(connection, 64)
 
 
 @contextmanager

@@ -190,8 +190,10 @@ def test_forgotten_dead_letters_are_erased(journal: SQLiteJournal[Any], path: Pa
     journal.commit(buried(1, 2, 3))
     journal.commit(forgotten(1, 3, 99))
     assert [letter.id for letter in journal.dead_letters()] == [2]
+    journal.tidy()
     assert found(path) == ["outbox.db"]
     journal.commit(forgotten(2))
+    journal.tidy()
     assert found(path) == []
 
 
@@ -246,12 +248,15 @@ def test_damaged_dead_letter_is_left_out_and_logged(
 
 
 @pytest.mark.parametrize("size", [1, 30, 700])
-def test_no_body_is_left_on_the_disk_once_all_have_ended(journal: SQLiteJournal[Any], path: Path, size: int) -> None:
+def test_no_body_is_left_on_the_disk_once_all_have_ended_and_it_is_tidied(
+    journal: SQLiteJournal[Any], path: Path, size: int
+) -> None:
     journal.commit(records(*range(1, 200), body=BODY * size))
     assert found(path)
     journal.commit(JournalChanges(updated=[(number, 1, True) for number in range(1, 200)]))
     for number in range(1, 200):
         journal.commit(ended(number))
+    journal.tidy()
     assert found(path) == []
 
 
@@ -271,8 +276,17 @@ def test_file_is_small_again_after_many_messages_went_through(journal: SQLiteJou
         journal.commit(records(*range(start, start + 10_000), body=BODY * 16))
         for first in range(start, start + 10_000, 250):
             journal.commit(ended(*range(first, first + 250)))
+    journal.tidy()
     assert sum(each.stat().st_size for each in path.parent.iterdir()) < 2**20
     assert reopened(journal) == Recovered(100_000, [])
+
+
+def test_file_is_small_again_after_everything_was_taken_out_at_once(journal: SQLiteJournal[Any], path: Path) -> None:
+    journal.commit(records(*range(1, 100_001), body=BODY * 16))
+    journal.commit(ended(*range(1, 100_001)))
+    assert path.stat().st_size > 2**20
+    journal.close()
+    assert path.stat().st_size < 2**20
 
 
 def test_open_with_many_messages_takes_no_time(journal: SQLiteJournal[Any]) -> None:
