@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .abc import BufferStatistics, DeadLetter, Journal, Link, MessageBuffer
+    from .abc import BufferStatistics, DeadLetter, Journal, Link, MessageBuffer, Overflow
     from .backoff import Backoff
     from .buffer import AsyncMessageBuffer
     from .delivery import Delivery, Outcome
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         StoreReadOnly,
         Undelivered,
     )
-    from .intake import Overflow
     from .sender import OnDoubt
     from .state import ConnectionEvent, ConnectionState, Transition
     from .supervisor import ReconnectSupervisor
@@ -67,11 +66,10 @@ __all__ = [
 
 # Imported when first asked for, so that a program which only may need this package starts as fast as without it.
 _HOMES = {
-    "abc": ("BufferStatistics", "DeadLetter", "Journal", "Link", "MessageBuffer"),
+    "abc": ("BufferStatistics", "DeadLetter", "Journal", "Link", "MessageBuffer", "Overflow"),
     "backoff": ("Backoff",),
     "buffer": ("AsyncMessageBuffer",),
     "delivery": ("Delivery", "Outcome"),
-    "intake": ("Overflow",),
     "sender": ("OnDoubt",),
     "state": ("ConnectionEvent", "ConnectionState", "Transition"),
     "supervisor": ("ReconnectSupervisor",),

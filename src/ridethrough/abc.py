@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
+from enum import StrEnum
+from types import EllipsisType, TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from .delivery import Delivery, Outcome
@@ -45,6 +46,19 @@ class BufferStatistics(NamedTuple):
         return sum((self.sent, self.drained, self.dropped, self.expired)) + sum(
             (self.rejected, self.cancelled, self.abandoned, self.unknown)
         )
+
+
+class Overflow(StrEnum):
+    """What ``put`` does when there is no room."""
+
+    DROP_OLDEST = "drop_oldest"
+    """Drop the oldest messages that are not leased. If all are leased, raise BufferFull."""
+    DROP_NEWEST = "drop_newest"
+    """Drop the message that is being put: its Delivery has ended DROPPED when put returns."""
+    REJECT = "reject"
+    """Raise BufferFull; the message is not accepted."""
+    WAIT = "wait"
+    """Wait for room, in turn."""
 
 
 class Entry(Protocol[T_co]):
@@ -95,8 +109,20 @@ class MessageBuffer(ABC, Generic[T]):
     """A bounded FIFO of outgoing messages which accounts for each of them."""
 
     @abstractmethod
-    async def put(self, message: T, /) -> Delivery[T]:
+    async def put(
+        self, message: T, *, ttl: float | EllipsisType | None = ..., overflow: Overflow | str | EllipsisType = ...
+    ) -> Delivery[T]:
         """Hand a message over, and return its fate."""
+
+    @abstractmethod
+    async def put_many(
+        self,
+        messages: Iterable[T],
+        *,
+        ttl: float | EllipsisType | None = ...,
+        overflow: Overflow | str | EllipsisType = ...,
+    ) -> list[Delivery[T]]:
+        """Hand messages over like :meth:`put`, one after the other."""
 
     @abstractmethod
     async def drain(self) -> list[T]:
@@ -109,6 +135,10 @@ class MessageBuffer(ABC, Generic[T]):
     @abstractmethod
     def lease(self, limit: int = 1) -> Lease[T]:
         """Take up to ``limit`` messages from the head, to send them; one lease at a time."""
+
+    @abstractmethod
+    def resume(self, *keys: Hashable) -> None:
+        """End the pauses of these keys now; without any, every pause."""
 
     @abstractmethod
     async def flush(self, timeout: float | None = None) -> None:

@@ -67,6 +67,7 @@ class DurableIntake(Intake[T]):
             for record, message, terms in waiting:
                 self._books.recover(message, terms, record)
             self._books.skip_ids(last_id)
+            self._writer.ready = True
 
     async def put_again(self, letters: list[DeadLetter], ids: Sequence[int]) -> list[Delivery[T]]:
         """Put those of the dead letters; see :meth:`AsyncMessageBuffer.put_again`."""

@@ -150,7 +150,7 @@ class DurableLedger(Ledger[T]):
         count, size = proposal.fitting, proposal.size
         if proposal.drops:
             if not self.could_have_room(count, size):
-                self.changes.discarded += [delivery.id for delivery in proposal]
+                self._take_back(proposal)
                 full = self.in_words(self.open, self.size)
                 raise BufferFull(f"the buffer is full of what is leased and never dropped: {full}")
             while not self.can_hold(self.open + count, self.size + size):
@@ -164,6 +164,16 @@ class DurableLedger(Ledger[T]):
             if proposal.unfit and delivery.id in proposal.unfit:
                 self._waiting.pop()
                 self.end(delivery, Outcome.DROPPED, "the buffer was full")
+
+    def _take_back(self, proposal: Proposal[T]) -> None:
+        """Have what was written for nothing erased, or be again the dead letters that it was."""
+        for delivery in proposal:
+            self._update(delivery)  # which makes the transaction as durable as a put is
+        if proposal.letters:
+            pairs = zip(proposal, proposal.letters, strict=True)
+            self.changes.buried += [(delivery.id, letter.outcome, letter.reason) for delivery, letter in pairs]
+        else:
+            self.changes.discarded += [delivery.id for delivery in proposal]
 
     def withdraw(self, proposal: Proposal[T]) -> None:
         """Give back the room that a proposal has taken: it is accepted now, or never."""

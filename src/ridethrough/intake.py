@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from enum import StrEnum
 from inspect import iscoroutinefunction
 from threading import Event, get_ident
 from types import EllipsisType
 from typing import Any, Generic, TypeVar
 
+from .abc import Overflow as Overflow
 from .delivery import NO_TERMS, Delivery, Terms
 from .errors import BufferClosed, BufferFull, MessageTooLarge, check_seconds
 from .ledger import Ledger
 from .monitor import Monitor
 
 T = TypeVar("T")
-
-
-class Overflow(StrEnum):
-    """What ``put`` does when there is no room."""
-
-    DROP_OLDEST = "drop_oldest"
-    """Drop the oldest messages that are not leased. If all are leased, raise BufferFull."""
-    DROP_NEWEST = "drop_newest"
-    """Drop the message that is being put: its Delivery has ended DROPPED when put returns."""
-    REJECT = "reject"
-    """Raise BufferFull; the message is not accepted."""
-    WAIT = "wait"
-    """Wait for room, in turn."""
 
 
 class Turn(Generic[T]):

@@ -37,6 +37,9 @@ class JournalWriter(Generic[T]):
         journal: where to write.
         ledger: what is to be written.
         monitor: the guard of that.
+
+    Attributes:
+        ready: whether what waited in the journal was taken in, so that more can be put.
     """
 
     def __init__(self, journal: Journal[T], ledger: DurableLedger[T], monitor: Monitor[T]) -> None:
@@ -47,6 +50,8 @@ class JournalWriter(Generic[T]):
         ledger.on_change = self._changed.notify
         self._tickets: list[Ticket] = []
         self._closers: list[Ticket] = []
+        self._refused: list[Ticket] = []  # of what was written, and is to be erased before its putter learns of it
+        self.ready: bool = False
         self._process = 0  # in which it was opened
         self._runs = False
         self._waits = False  # its thread does, for something to do
@@ -83,8 +88,8 @@ class JournalWriter(Generic[T]):
             raise
 
     def check(self) -> None:
-        """Raise RuntimeError unless it was opened in this process."""
-        if not self._process:
+        """Raise RuntimeError unless it was opened in this process, and what waited in it was taken in."""
+        if not self.ready:
             raise RuntimeError("a buffer with a journal is entered with async with before it is used")
         if self._process != os.getpid():
             raise RuntimeError(f"the journal is open in process {self._process}, of which this one is a fork")
@@ -146,7 +151,7 @@ class JournalWriter(Generic[T]):
         """
         ticket = Ticket()
         with self._monitor.lock:
-            if not self._runs:
+            if not self._runs or self._process != os.getpid():
                 return
             self._closers.append(ticket)
             self._changed.notify()
@@ -212,7 +217,7 @@ class JournalWriter(Generic[T]):
                 logger.error("the journal was not closed as it should be: %s", describe(error))
         with self._monitor.lock:
             self._runs = False
-            self._finish([opening, *self._tickets, *self._closers])
+            self._finish([opening, *self._tickets, *self._refused, *self._closers])
 
     def _open(self) -> object:
         recovered = self.journal.open()
@@ -231,6 +236,7 @@ class JournalWriter(Generic[T]):
         with self._monitor.lock:
             changes, proposals = ledger.take_changes()
             tickets, self._tickets = self._tickets, []
+            refused, self._refused = self._refused, []
             last = bool(self._closers)
         refusal, failure = self._write(changes, proposals)
         for ticket in tickets:
@@ -239,11 +245,10 @@ class JournalWriter(Generic[T]):
         with self._monitor.lock:
             if failure is not None:
                 ledger.give_back_changes(changes)
-            for proposal in proposals:
-                self._answer(proposal, refusal)
+            answered = [proposal.ticket for proposal in proposals if self._answer(proposal, refusal)]
             self._monitor.wake()
-            self._finish([*(proposal.ticket for proposal in proposals), *tickets])
-        return not last
+            self._finish([*refused, *answered, *tickets])
+            return not last or bool(self._refused)
 
     def _wait_for_work(self, timeout: float | None) -> bool:
         with self._changed:
@@ -292,16 +297,20 @@ class JournalWriter(Generic[T]):
             return error
         return None
 
-    def _answer(self, proposal: Proposal[T], refusal: Exception | None) -> None:
-        """Accept a proposal that was written, or not. The lock is held."""
-        proposal.ticket.error = refusal
+    def _answer(self, proposal: Proposal[T], refusal: Exception | None) -> bool:
+        """Accept a proposal that was written, or not; False: its putter waits until it was tried to erase it again."""
+        ticket = proposal.ticket
+        ticket.error = refusal
         if refusal is not None:
             self._ledger.withdraw(proposal)
-            return
+            return True
         try:
             self._ledger.admit(proposal)
         except BufferFull as full:
-            proposal.ticket.error = full
+            ticket.error = full
+            self._refused.append(ticket)
+            return False
+        return True
 
     def _do(self, ticket: Ticket) -> None:
         if ticket.work is not None:

@@ -23,6 +23,8 @@ class Buffer(MessageBuffer[str]):
         return []
 
     put: Any = None
+    put_many: Any = None
+    resume: Any = None
     drain: Any = None
     wait_nonempty: Any = None
     lease: Any = None

@@ -10,10 +10,10 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from anyio.to_thread import run_sync
 
+from ..abc import Overflow
 from ..buffer import AsyncMessageBuffer
 from ..delivery import Delivery
 from ..errors import Undelivered
-from ..intake import Overflow
 from .answers import SendResult
 from .content import Attachment, LinkPreview, Mention, Quote, Sticker, Style
 from .envelopes import Data, Edit, Envelope, Sync
