@@ -15,9 +15,9 @@ from anyio import Lock, current_time, sleep
 
 from ._sqlite_door import Lines, encode_line, error_from_json, knock
 from ._sqlite_handler import RequestHandler
+from .abc import Overflow
 from .buffer import AsyncMessageBuffer
 from .errors import StoreError, StoreLocked, check_seconds
-from .intake import Overflow
 from .sqlite import Durability, SQLiteJournal
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from threading import get_ident
 from types import EllipsisType
 from typing import Any, Self, TypeVar
 
-from .abc import BufferStatistics, DeadLetter, Journal, MessageBuffer
+from .abc import BufferStatistics, DeadLetter, Journal, MessageBuffer, Overflow
 from .delivery import NO_TERMS, Delivery
 from .durable_intake import DurableIntake
 from .durable_ledger import DurableLedger
 from .errors import FlushTimeout, check_seconds
-from .intake import Intake, Overflow, function, hashable, positive_int
+from .intake import Intake, function, hashable, positive_int
 from .journal_writer import JournalWriter
 from .lease import BufferLease
 from .ledger import Ledger
@@ -426,6 +426,8 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         **Cancellation** changes nothing, and comes to effect afterwards.
         """
         writer = self._with_journal()
+        with self._monitor:
+            pass  # what is too old by now is one of them
         return await writer.run(writer.journal.dead_letters)
 
     async def put_again(self, *ids: int) -> list[Delivery[T]]:

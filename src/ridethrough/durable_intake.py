@@ -8,10 +8,10 @@ from threading import get_ident
 from types import EllipsisType
 from typing import TypeVar
 
-from .abc import DeadLetter, JournalRecord
+from .abc import DeadLetter, JournalRecord, Overflow
 from .delivery import NO_TERMS, Delivery, Terms
 from .durable_ledger import DurableLedger, Proposal
-from .intake import Intake, Overflow, Turn
+from .intake import Intake, Turn
 from .journal_writer import JournalWriter
 from .monitor import Monitor
 

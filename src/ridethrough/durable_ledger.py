@@ -105,6 +105,10 @@ class DurableLedger(Ledger[T]):
         """Whether so many messages fit in, beside those that are being written."""
         return super().has_room(self._proposed + count, self._proposed_size + size)
 
+    def fullness(self) -> str:
+        """How full it is, in words, with what is being written."""
+        return self.in_words(self.open + self._proposed, self.size + self._proposed_size)
+
     def drop_oldest_for(self, count: int, size: int) -> None:
         """Leave it for :meth:`admit`."""
 
@@ -151,8 +155,7 @@ class DurableLedger(Ledger[T]):
         if proposal.drops:
             if not self.could_have_room(count, size):
                 self._take_back(proposal)
-                full = self.in_words(self.open, self.size)
-                raise BufferFull(f"the buffer is full of what is leased and never dropped: {full}")
+                raise BufferFull(f"the buffer is full of what is leased and never dropped: {self.fullness()}")
             while not self.can_hold(self.open + count, self.size + size):
                 oldest = self._queue.take_oldest()
                 assert oldest is not None

@@ -9,7 +9,7 @@ from threading import Event, get_ident
 from types import EllipsisType
 from typing import Any, Generic, TypeVar
 
-from .abc import Overflow as Overflow
+from .abc import Overflow
 from .delivery import NO_TERMS, Delivery, Terms
 from .errors import BufferClosed, BufferFull, MessageTooLarge, check_seconds
 from .ledger import Ledger
@@ -182,7 +182,7 @@ class Intake(Generic[T]):
             if turn.policy is Overflow.DROP_NEWEST:
                 return self._accept(turn, only_what_fits=True)
             if turn.policy is Overflow.REJECT:
-                raise BufferFull(f"the buffer is full: {ledger.in_words(ledger.open, ledger.size)}")
+                raise BufferFull(f"the buffer is full: {ledger.fullness()}")
             if turn.policy is Overflow.DROP_OLDEST:
                 self._check_droppable(turn)
                 if not self._line:
@@ -232,8 +232,7 @@ class Intake(Generic[T]):
     def _check_droppable(self, turn: Turn[T]) -> None:
         ledger = self._ledger
         if not ledger.could_have_room(turn.count, turn.size):
-            full = ledger.in_words(ledger.open, ledger.size)
-            raise BufferFull(f"the buffer is full of what is leased and never dropped: {full}")
+            raise BufferFull(f"the buffer is full of what is leased and never dropped: {ledger.fullness()}")
 
     def _set_straight(self) -> None:
         self._ledger.straight = self._ledger.max_size if self._plain and not self._line and not self.closed else 0

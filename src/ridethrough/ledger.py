@@ -71,6 +71,10 @@ class Ledger(Generic[T]):
         in_bytes = "" if self.max_bytes is None else f", {size} of {self.max_bytes} bytes"
         return f"{count} of {self.max_size} messages{in_bytes}"
 
+    def fullness(self) -> str:
+        """How full it is, in words."""
+        return self.in_words(self.open, self.size)
+
     def drop_oldest_for(self, count: int, size: int) -> None:
         """Drop the oldest messages that are not leased, until these fit in, which must be possible."""
         while not self.has_room(count, size):

@@ -17,12 +17,20 @@ class Status(NamedTuple):
     state: str
     """The link's."""
     statistics: BufferStatistics
-    total: int
-    """How many messages there will be in all."""
+    total: int | None = None
+    """How many messages there will be in all; None: nobody knows."""
+    note: str = ""
+    """What else there is to say of it, in a line."""
 
 
 class View:
-    """Shows nothing, and is what the others are made from."""
+    """Shows nothing, and is what the others are made from.
+
+    Attributes:
+        interval: how often there is something to show, in seconds.
+    """
+
+    interval: float = 1.0
 
     def __enter__(self) -> Self:
         return self
@@ -37,6 +45,18 @@ class View:
 
     def show(self, status: Status) -> None:
         """Show where the messages are."""
+
+
+class LogView(View):
+    """Writes what happens, a line each, and nothing else."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self._output.write(f"{text}\n")
+        self._output.flush()
 
 
 class LineView(View):
@@ -66,6 +86,8 @@ def _figures(status: Status | None) -> str:
 
 class LiveView(View):
     """A display with a progress bar that stays in its place, and lines above it."""
+
+    interval = 0.1
 
     def __init__(self, output: TextIO) -> None:
         try:
@@ -100,16 +122,21 @@ class LiveView(View):
 
         counts = status.statistics
         colour = "green" if status.state == "connected" else "yellow"
+        more = [(end, getattr(counts, end)) for end in ("expired", "rejected", "unknown", "cancelled")]
         line = Text.assemble(
-            (f" {status.state:<13}", f"bold {colour}"),
+            (f" {status.state.replace('_', ' '):<13}", f"bold {colour}"),
             f"queue {counts.queued + counts.leased:>3}   ",
             (f"sent {counts.sent:>3}   ", "green"),
             (f"dropped {counts.dropped:>3}   ", "red" if counts.dropped else "default"),
-            f"of {status.total}",
+            *((f"{end} {number:>3}   ", "yellow") for end, number in more if number),
+            "" if status.total is None else f"of {status.total}",
         )
         display = Table.grid()
-        display.add_row(ProgressBar(total=status.total, completed=counts.ended))
+        if status.total is not None:
+            display.add_row(ProgressBar(total=status.total, completed=counts.ended))
         display.add_row(line)
+        if status.note:
+            display.add_row(Text(f" {status.note}", style="dim", overflow="ellipsis", no_wrap=True))
         return display
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ridethrough import AsyncMessageBuffer
-from ridethrough.views import LineView, LiveView, Status, View, make_view
+from ridethrough.views import LineView, LiveView, LogView, Status, View, make_view
 
 
 def test_live_view_names_the_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,14 @@ def test_silent_view() -> None:
         view.say("nothing")
 
 
+def test_log_view_writes_what_happens_and_nothing_else() -> None:
+    output = io.StringIO()
+    with LogView(output) as view:
+        view.show(status())
+        view.say("It begins.")
+    assert output.getvalue() == "It begins.\n"
+
+
 def test_line_view_writes_lines_with_figures() -> None:
     output = io.StringIO()
     with LineView(output) as view:
@@ -57,3 +65,13 @@ def test_live_view_keeps_lines_and_takes_the_display_down() -> None:
     assert "[bold]It begins.[/bold]" in shown
     assert "queue   3" in shown and "sent   4" in shown and "dropped   5" in shown and "of 12" in shown
     assert "\x1b[?25h" in shown, "the cursor is hidden still"
+
+
+def test_live_view_where_nobody_knows_how_many_there_will_be() -> None:
+    output = Terminal()
+    with LiveView(output) as view:
+        statistics = status().statistics._replace(rejected=2)
+        view.show(Status("backing_off", statistics, note="no link: [bold]gone[/bold]"))
+    shown = output.getvalue()
+    assert "backing off" in shown and "rejected   2" in shown and "no link: [bold]gone[/bold]" in shown
+    assert "expired" not in shown and "of None" not in shown

@@ -13,8 +13,9 @@ from weakref import WeakSet
 
 from anyio import Event
 
+from ..abc import Overflow
 from ..errors import BufferClosed
-from ..intake import Overflow, policy
+from ..intake import policy
 from ..logs import get_logger
 from .checks import check_int
 from .envelopes import Envelope, Receipts, ReceiptStage

@@ -1,0 +1,80 @@
+"""Reaching an outbox, whoever owns it: what the commands that put, look and change have in common."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec
+
+import anyio
+
+from .._sqlite_client import OutboxClient, connect
+from ..errors import RidethroughError
+from ..signal_cli.codec import decode_message, encode_message, summarize
+from ..signal_cli.messages import SignalMessage
+from .exits import CommandFailed
+from .settings import Settings
+
+P = ParamSpec("P")
+_PAGE = 100
+
+
+def perform(work: Callable[P, Awaitable[int]], *args: P.args, **kwargs: P.kwargs) -> int:
+    """Run a command's part that needs an event loop, and return its exit status.
+
+    Raises:
+        CommandFailed: it could not be done, and this is why.
+    """
+
+    async def run() -> int:
+        return await work(*args, **kwargs)
+
+    try:
+        return anyio.run(run)
+    except CommandFailed:
+        raise
+    except (RidethroughError, OSError, ValueError) as error:
+        raise CommandFailed(str(error)) from error
+    except (LookupError, RuntimeError) as error:
+        if type(error) not in (LookupError, RuntimeError):  # those are mistakes in the program
+            raise
+        raise CommandFailed(str(error)) from error
+
+
+@asynccontextmanager
+async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[OutboxClient[SignalMessage]]:
+    """A client of the outbox: through its owner, or, if it has none, by owning it for a moment.
+
+    Args:
+        settings: which one.
+        create: whether it may be made now; otherwise it must be there: a wrong name makes no file.
+    """
+    if not create and not settings.outbox.exists():
+        raise CommandFailed(f"there is no outbox {settings.outbox}")
+    terms: dict[str, Any] = {} if settings.overflow is None else {"overflow": settings.overflow}
+    async with connect(
+        settings.outbox,
+        max_size=settings.max_size,
+        encode=encode_message,
+        decode=decode_message,
+        summarize=summarize,
+        **terms,
+    ) as client:
+        yield client
+
+
+async def entries(client: OutboxClient[SignalMessage], method: str) -> list[dict[str, Any]]:
+    """All that ``waiting`` or ``dead_letters`` list, page by page."""
+    found: list[dict[str, Any]] = []
+    limit = _PAGE
+    while True:
+        try:
+            page = await client.request(method, after=found[-1]["id"] if found else 0, limit=limit)
+        except ValueError:  # together they are too long for a line through the door
+            if limit == 1:
+                raise
+            limit //= 10
+            continue
+        if not page:
+            return found
+        found += page
