@@ -171,6 +171,8 @@ class JournalWriter(Generic[T]):
                     with suppress(loop.cancelled):
                         await self._sleep(ticket)
             loop.cancel_again()
+        if self._ledger.ended_now:  # it was done before this could sleep, and so before the loop had its turn
+            self._monitor.report()
         if ticket.error is not None:
             raise ticket.error
         return ticket.result

@@ -11,11 +11,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import trio
-from anyio import CancelScope, fail_after, get_cancelled_exc_class, sleep, wait_all_tasks_blocked
+from anyio import CancelScope, fail_after, get_cancelled_exc_class, sleep
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint, current_token
 
 from ridethrough import AsyncMessageBuffer, Delivery, Outcome, Undelivered
+from tests.clocks import all_blocked
 
 R = TypeVar("R")
 
@@ -193,7 +194,7 @@ async def start(tasks: TaskGroup, function: Callable[[], Awaitable[R]]) -> Call[
     """Start a call; returns once it waits for something, or has ended."""
     call = Call(function)
     tasks.start_soon(call.run)
-    await wait_all_tasks_blocked()
+    await all_blocked()
     return call
 
 

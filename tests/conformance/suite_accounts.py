@@ -142,12 +142,14 @@ class NoSilentLossSuite(BufferSuite):
             check(buffer)
             seen.append((delivery.outcome, buffer.statistics().dropped))
             if delivery.message == "a":
-                buffer.put_nowait("from inside")  # drops "b"
+                assert second.cancel()
 
-        async with self.open(max_size=1, on_undelivered=use) as buffer:
-            await put_all(buffer, "ab")
-            assert seen == [(Outcome.DROPPED, 1), (Outcome.DROPPED, 2)]
-            assert await lease_all(buffer) == "from inside"
+        async with self.open(max_size=2, on_undelivered=use) as buffer:
+            _, second = await put_all(buffer, "ab")
+            await buffer.put("c")
+            assert seen == [(Outcome.DROPPED, 1)]
+            assert second.outcome is Outcome.CANCELLED
+            assert await lease_all(buffer) == "c"
 
     async def test_what_on_undelivered_raises_is_logged_and_goes_no_further(
         self, caplog: pytest.LogCaptureFixture

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from anyio import create_task_group, sleep_forever, wait_all_tasks_blocked
+from anyio import create_task_group, sleep_forever
 from anyio.lowlevel import checkpoint
 
 from ridethrough import Outcome
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, Call, check, lease_all, put_all, start, ways_to_cancel
 
@@ -27,7 +28,7 @@ async def cancel_around(call: Call[Any], way: str, moment: int, trigger: Callabl
         await checkpoint()
     if moment > 0:
         call.cancel(way)
-    await wait_all_tasks_blocked()
+    await all_blocked()
 
 
 class CancelledWaitSuite(BufferSuite):
@@ -39,7 +40,7 @@ class CancelledWaitSuite(BufferSuite):
             call = await start(tasks, function)
             assert call.state == "running"
             call.cancel(way)
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "cancelled", way
         check(buffer)
         assert buffer.statistics() == before
@@ -123,7 +124,7 @@ class CancelledWaitSuite(BufferSuite):
 
                 call = await start(tasks, send)
                 call.cancel(way)
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert call.state == "cancelled"
                 check(buffer)
                 assert await lease_all(buffer) == "bc"
@@ -201,7 +202,7 @@ class CancelSweepSuite(BufferSuite):
                 else:
                     assert (first.state, second.state) == ("returned", "running")
                     assert await buffer.drain() == ["b"]
-                await wait_all_tasks_blocked()
+                await all_blocked()
 
     @MOMENTS
     async def test_wait_nonempty(self, moment: int) -> None:
@@ -225,7 +226,7 @@ class CancelSweepSuite(BufferSuite):
                 lease = second.result if first.state == "cancelled" else first.result
                 assert lease is not None, "the wake-up was not passed on"
                 await lease.__aexit__(None, None, None)
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert second.state == "returned"
 
     @MOMENTS

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, current_time, sleep, to_thread, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, sleep, to_thread
 
 from ridethrough import BufferClosed, Delivery, Outcome
+from tests.clocks import all_blocked
 
 from .harness import BufferSuite, check, ends, lease_all, put_all, start, until
 
@@ -30,8 +31,6 @@ class ClosingSuite(BufferSuite):
             for policy in ("drop_oldest", "drop_newest", "reject", "wait"):
                 with pytest.raises(BufferClosed):
                     await buffer.put("b", overflow=policy)
-                with pytest.raises(BufferClosed):
-                    buffer.put_nowait("b", overflow=policy)
             with pytest.raises(BufferClosed):
                 await to_thread.run_sync(buffer.put_from_thread, "b")
             with pytest.raises(BufferClosed):
@@ -76,7 +75,7 @@ class ClosingSuite(BufferSuite):
             await put_all(buffer, "ab")
             call = await start(tasks, partial(buffer.aclose, timeout))
             assert await lease_all(buffer) == "ab"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, call.result) == ("returned", [])
             with pytest.raises(BufferClosed):
                 await buffer.wait_nonempty()
@@ -105,7 +104,7 @@ class ClosingSuite(BufferSuite):
             await buffer.put("a")
             calls = [await start(tasks, partial(buffer.put, message)) for message in "bcd"]
             assert await buffer.aclose() == ["a"]
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer)
             assert [type(call.error) for call in calls] == [BufferClosed] * 3
             assert (buffer.statistics().accepted, buffer.statistics().waiting_to_put) == (1, 0)
@@ -143,7 +142,7 @@ class ClosingSuite(BufferSuite):
             quick = await start(tasks, partial(buffer.aclose, 5))
             await sleep(6)
             assert (quick.state, quick.result) == ("returned", ["a", "b"])
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (slow.state, slow.result) == ("returned", [])
             check(buffer)
 
@@ -153,12 +152,12 @@ class ClosingSuite(BufferSuite):
             one = await start(tasks, partial(buffer.aclose, 60))
             other = await start(tasks, partial(buffer.aclose, 60))
             one.cancel("scope")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert one.state == "cancelled"
             with pytest.raises(BufferClosed):
                 await buffer.put("b")
             other.cancel("scope")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             await buffer.put("b")
             assert await buffer.aclose() == ["a", "b"]
 
@@ -168,7 +167,7 @@ class ClosingSuite(BufferSuite):
             call = await start(tasks, partial(buffer.aclose, 60))
             assert await buffer.aclose() == ["a"]
             call.cancel("scope")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             with pytest.raises(BufferClosed):
                 await buffer.put("b")
 
@@ -202,6 +201,6 @@ class AsyncWithSuite(BufferSuite):
         async with create_task_group() as tasks:
             call = await start(tasks, run)
             call.cancel("scope")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "cancelled"
             assert deliveries[0].outcome is Outcome.ABANDONED

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, wait_all_tasks_blocked
+from anyio import create_task_group
 
 from ridethrough import BufferClosed, Delivery, Outcome
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, check, lease_all, put_all, start
 
@@ -32,7 +33,7 @@ class LeaseSuite(BufferSuite):
             call = await start(tasks, partial(lease_all, buffer))
             assert call.state == "running"
             await buffer.put("a")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, call.result) == ("returned", "a")
 
     async def test_acknowledged_messages_are_sent_and_the_others_stay(self) -> None:
@@ -84,16 +85,16 @@ class LeaseSuite(BufferSuite):
             async with buffer.lease() as lease:
                 call = await start(tasks, partial(lease_all, buffer, 1))
                 next(iter(lease)).ack()
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert call.state == "running"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, call.result) == ("returned", "b")
 
     async def test_leases_that_wait_get_their_turn(self) -> None:
         async with self.open() as buffer, create_task_group() as tasks:
             calls = [await start(tasks, partial(lease_all, buffer, 1)) for _ in range(3)]
             await put_all(buffer, "abc")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer)
             assert sorted(str(call.result) for call in calls) == list("abc")
 

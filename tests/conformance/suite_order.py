@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, to_thread, wait_all_tasks_blocked
+from anyio import create_task_group, to_thread
 
-from ridethrough import BufferFull, Outcome
+from ridethrough import Outcome
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, check, lease_all, put_all, start, until
 
@@ -27,13 +28,12 @@ class OrderSuite(BufferSuite):
             assert await buffer.drain() == []
             check(buffer)
 
-    async def test_put_put_nowait_and_put_from_thread_share_one_order(self) -> None:
+    async def test_put_and_put_from_thread_share_one_order(self) -> None:
         async with self.open(threads=True) as buffer:
-            for message in "adg":
+            for message in "aceg":
                 await buffer.put(message)
-                buffer.put_nowait(chr(ord(message) + 1))
-                await to_thread.run_sync(buffer.put_from_thread, chr(ord(message) + 2))
-            assert await lease_all(buffer) == "abcdefghi"
+                await to_thread.run_sync(buffer.put_from_thread, chr(ord(message) + 1))
+            assert await lease_all(buffer) == "abcdefgh"
 
     async def test_each_thread_keeps_its_order_among_others(self) -> None:
         def put_many(name: str) -> None:
@@ -59,7 +59,7 @@ class OrderSuite(BufferSuite):
             seen = []
             for left in (2, 1, 0):
                 seen += await buffer.drain()
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 check(buffer)
                 assert buffer.statistics().waiting_to_put == left
                 assert [call.state for call in calls].count("running") == left
@@ -83,25 +83,9 @@ class OrderSuite(BufferSuite):
             for message in "def":
                 await start(tasks, partial(buffer.put, message))
             assert await buffer.drain() == list("abc")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer)
             assert await buffer.drain() == list("def")
-
-    @pytest.mark.parametrize("policy", ["reject", "drop_newest", "drop_oldest", "wait"])
-    async def test_put_nowait_does_not_overtake_who_waits(self, policy: str) -> None:
-        async with self.open(max_size=2) as buffer, create_task_group() as tasks:
-            await put_all(buffer, "ab")
-            waiting = await start(tasks, partial(buffer.put, "c", overflow="wait"))
-            await buffer.drain()  # there is room, and it is for the one who waits
-            if policy == "drop_newest":
-                assert buffer.put_nowait("d", overflow=policy).outcome is Outcome.DROPPED
-            else:
-                with pytest.raises(BufferFull):
-                    buffer.put_nowait("d", overflow=policy)
-            check(buffer)
-            await wait_all_tasks_blocked()
-            assert waiting.state == "returned"
-            assert await buffer.drain() == ["c"]
 
     @pytest.mark.parametrize("per", ["buffer", "put"])
     @pytest.mark.parametrize("policy", ["drop_oldest", "wait"])
@@ -130,7 +114,7 @@ class OrderSuite(BufferSuite):
                 large = await start(tasks, partial(buffer.put, "abcdef", overflow="wait"))
                 dropping = await start(tasks, partial(buffer.put, "xyz"))
                 assert (large.state, dropping.state) == ("running", "running")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer, max_bytes=10)
             assert (large.state, dropping.state) == ("returned", "returned")
             assert await buffer.drain() == ["abcdef", "xyz"]
@@ -144,7 +128,7 @@ class OrderSuite(BufferSuite):
                 dropping = await start(tasks, partial(buffer.put, "d", overflow="drop_oldest"))
                 assert (large.state, dropping.state) == ("running", "running")
                 (dropping if end == "cancelled" else large).cancel("scope")
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert (dropping.state == "returned") == (end == "in")
                 large.cancel("scope")
                 await put_all(buffer, "ef" if end == "cancelled" else "e")
@@ -160,7 +144,7 @@ class OrderSuite(BufferSuite):
             small = await start(tasks, partial(buffer.put, "x"))
             assert (large.state, small.state) == ("running", "running")
             assert await lease_all(buffer) == "1234567"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer, max_bytes=10)
             assert await buffer.drain() == ["abcdef", "x"]
 

@@ -6,9 +6,10 @@ from functools import partial
 from types import EllipsisType
 
 import pytest
-from anyio import create_task_group, sleep, wait_all_tasks_blocked
+from anyio import create_task_group, sleep
 
 from ridethrough import BufferFull, MessageTooLarge, Outcome, Overflow
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, check, put_all, start
 
@@ -62,8 +63,6 @@ class OverflowSuite(BufferSuite):
             before = buffer.statistics()
             with pytest.raises(BufferFull):
                 await buffer.put("c", overflow=for_put)
-            with pytest.raises(BufferFull):
-                buffer.put_nowait("c", overflow=for_put)
             assert buffer.statistics() == before
             assert await buffer.drain() == ["a", "b"]
 
@@ -76,7 +75,7 @@ class OverflowSuite(BufferSuite):
             check(buffer)
             assert (call.state, buffer.statistics().waiting_to_put, buffer.statistics().accepted) == ("running", 1, 2)
             assert await buffer.drain() == ["a", "b"]
-            await wait_all_tasks_blocked()
+            await all_blocked()
             check(buffer)
             assert (call.state, buffer.statistics().waiting_to_put, buffer.statistics().accepted) == ("returned", 0, 3)
             assert await buffer.drain() == ["c"]
@@ -104,7 +103,7 @@ class OverflowSuite(BufferSuite):
                 async with buffer.lease() as lease:
                     for entry in lease:
                         assert entry.ack() if room_by == "ack" else getattr(entry, room_by)("no")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
             check(buffer)
             assert await buffer.drain() == ["b"]
@@ -133,8 +132,6 @@ class LeasedSuite(BufferSuite):
                 before = buffer.statistics()
                 with pytest.raises(BufferFull):
                     await buffer.put("c", overflow=policy)
-                with pytest.raises(BufferFull):
-                    buffer.put_nowait("c", overflow=policy)
                 assert buffer.statistics() == before
                 next(iter(lease)).ack()
                 await buffer.put("c", overflow=policy)
@@ -155,7 +152,7 @@ class LeasedSuite(BufferSuite):
             async with buffer.lease() as lease:
                 call = await start(tasks, partial(buffer.put, "b"))
                 next(iter(lease)).ack()
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert call.state == "returned"
                 check(buffer)
             assert await buffer.drain() == ["b"]
@@ -178,10 +175,10 @@ class LeasedSuite(BufferSuite):
                 dropping = await start(tasks, partial(buffer.put, "xyz"))
                 assert (large.state, dropping.state) == ("running", "running")
             async with buffer.lease(2):
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert (large.state, dropping.state) == ("running", "running")
                 large.cancel("scope")
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert isinstance(dropping.error, BufferFull)
                 check(buffer, max_bytes=10)
 
@@ -215,7 +212,7 @@ class BytesSuite(BufferSuite):
             async with buffer.lease(3) as lease:
                 for entry, state in zip(lease, ("running", "returned", "returned"), strict=True):
                     entry.ack()
-                    await wait_all_tasks_blocked()
+                    await all_blocked()
                     assert call.state == state
                     check(buffer, max_bytes=10)
 

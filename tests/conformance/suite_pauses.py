@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, current_time, sleep, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, sleep
 
 from ridethrough import Outcome
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, check, ends, lease_all, put_all, start
 
@@ -229,7 +230,7 @@ class PauseWakeSuite(BufferSuite):
             assert await buffer.drain() == ["a1"]
             call = await start(tasks, buffer.wait_nonempty)
             await buffer.put("a2")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "running"
             await sleep(11)
             assert call.state == "returned"
@@ -255,5 +256,5 @@ class PauseWakeSuite(BufferSuite):
             await defer_first(buffer, 60)
             call = await start(tasks, partial(lease_all, buffer))
             await buffer.put("b1")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, call.result) == ("returned", "b1")

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from anyio import create_task_group, current_time, sleep, to_thread, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, sleep, to_thread
+
+from tests.clocks import all_blocked
 
 from .harness import BufferSuite, check, lease_all, put_all, start, until
 from .suite_pauses import defer_first, first_letter
@@ -88,7 +90,7 @@ class ResumeSuite(BufferSuite):
             taker = await start(tasks, partial(lease_all, buffer, 1))
             await sleep(1)
             resume(buffer)
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert [looker.state for looker in lookers] == ["returned", "returned"]
             assert taker.state == "returned"
             await buffer.drain()

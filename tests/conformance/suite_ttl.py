@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, current_time, sleep, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, sleep
 
 from ridethrough import Delivery, FlushTimeout, Outcome
+from tests.clocks import all_blocked
 
 from .harness import Buffer, BufferSuite, check, ends, lease_all, put_all, start, tasks_and_timers
 
@@ -53,7 +54,7 @@ class TtlSuite(BufferSuite):
             assert call.state == "running"
             check(buffer)
             await buffer.put("b")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     async def test_old_message_cannot_be_cancelled(self) -> None:
@@ -138,7 +139,7 @@ class TtlSuite(BufferSuite):
             call = await start(tasks, partial(buffer.put, "b", ttl=5))
             await sleep(20)
             await buffer.drain()
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
             await sleep(4)
             assert len(buffer) == 1
@@ -164,7 +165,7 @@ class TtlInTimeSuite(BufferSuite):
                 call = await start(tasks, lambda: ends(delivery))
                 await sleep(6)
                 assert call.state == "running"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, delivery.outcome) == ("returned", Outcome.EXPIRED)
 
     async def test_who_awaits_a_message_that_came_back_in_time_learns_at_its_time(self) -> None:
@@ -197,7 +198,7 @@ class TtlInTimeSuite(BufferSuite):
             await sleep(30)
             assert [round(time - began) for time in ended] == [5, 10, 20]
             await buffer.aclose()
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     @staticmethod
@@ -211,15 +212,13 @@ class TtlInTimeSuite(BufferSuite):
             other.cancel()
         elif how == "statistics":
             buffer.statistics()
-        elif how == "put_nowait":
-            buffer.put_nowait("c")
         elif how == "put":
             await buffer.put("c")
         else:
             await getattr(buffer, how)()
 
     @pytest.mark.parametrize(
-        "touch", ["put", "put_nowait", "drain", "wait_nonempty", "lease", "flush", "cancel", "statistics", "aclose"]
+        "touch", ["put", "drain", "wait_nonempty", "lease", "flush", "cancel", "statistics", "aclose"]
     )
     async def test_without_anybody_waiting_it_ends_at_the_next_touch(self, touch: str) -> None:
         ended: list[float] = []
@@ -251,7 +250,7 @@ class TtlInTimeSuite(BufferSuite):
             async with buffer.lease(2) as lease:
                 for entry in lease:
                     entry.ack()
-                    await wait_all_tasks_blocked()
+                    await all_blocked()
             assert third.state == "running"
             await sleep(6)  # "c" is too old now, and nobody else touches the buffer
             assert third.state == "returned"
@@ -272,7 +271,7 @@ class TtlInTimeSuite(BufferSuite):
                 call = await start(tasks, buffer.flush)
                 await sleep(6)
                 assert call.state == "running"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     async def test_aclose_is_done_when_the_last_message_expires(self) -> None:

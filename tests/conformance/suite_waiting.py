@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from anyio import create_task_group, current_time, sleep, to_thread, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, sleep, to_thread
 
 from ridethrough import BufferClosed, FlushTimeout
+from tests.clocks import all_blocked
 
 from .harness import BufferSuite, check, ends, lease_all, put_all, start, until
 
@@ -27,16 +28,8 @@ class WaitNonemptySuite(BufferSuite):
             calls = [await start(tasks, buffer.wait_nonempty) for _ in range(3)]
             assert [call.state for call in calls] == ["running"] * 3
             await buffer.put("a")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert [call.state for call in calls] == ["returned"] * 3
-
-    @pytest.mark.parametrize("ttl", [None, 60])
-    async def test_returns_when_put_nowait_puts(self, ttl: float | None) -> None:
-        async with self.open() as buffer, create_task_group() as tasks:
-            call = await start(tasks, buffer.wait_nonempty)
-            buffer.put_nowait("a", ttl=ttl)
-            await wait_all_tasks_blocked()
-            assert call.state == "returned"
 
     async def test_returns_when_a_thread_puts(self) -> None:
         async with self.open(threads=True) as buffer, create_task_group() as tasks:
@@ -44,27 +37,15 @@ class WaitNonemptySuite(BufferSuite):
             await to_thread.run_sync(buffer.put_from_thread, "a")
             await until(lambda: call.state == "returned")
 
-    async def test_does_not_return_for_a_message_that_is_gone_again(self) -> None:
-        async with self.open() as buffer, create_task_group() as tasks:
-            call = await start(tasks, buffer.wait_nonempty)
-            (await buffer.put("a")).cancel()
-            await wait_all_tasks_blocked()
-            assert call.state == "running"
-            await buffer.put("b")
-            await buffer.drain()
-            await wait_all_tasks_blocked()
-            assert call.state == "running"
-            tasks.cancel_scope.cancel()
-
     async def test_does_not_return_while_a_lease_is_under_way(self) -> None:
         async with self.open() as buffer, create_task_group() as tasks:
             await put_all(buffer, "ab")
             async with buffer.lease():
                 call = await start(tasks, buffer.wait_nonempty)
                 await buffer.put("c")
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert call.state == "running"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     async def test_does_not_return_when_a_lease_ends_and_leaves_nothing(self) -> None:
@@ -73,10 +54,10 @@ class WaitNonemptySuite(BufferSuite):
             async with buffer.lease() as lease:
                 call = await start(tasks, buffer.wait_nonempty)
                 next(iter(lease)).ack()
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "running"
             await buffer.put("b")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     @pytest.mark.parametrize("scope", ["key", "all"])
@@ -95,7 +76,7 @@ class WaitNonemptySuite(BufferSuite):
             waiting = await start(tasks, buffer.wait_nonempty)
             leasing = await start(tasks, partial(lease_all, buffer))
             await buffer.aclose()
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert isinstance(waiting.error, BufferClosed)
             assert isinstance(leasing.error, BufferClosed)
             with pytest.raises(BufferClosed):
@@ -108,7 +89,7 @@ class WaitNonemptySuite(BufferSuite):
             assert await lease_all(buffer, 1) == "a"
             await buffer.wait_nonempty()
             assert await lease_all(buffer, 1) == "b"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (closing.state, closing.result) == ("returned", [])
 
 
@@ -129,10 +110,10 @@ class FlushSuite(BufferSuite):
             call = await start(tasks, buffer.flush)
             async with buffer.lease(3) as lease:
                 for entry in lease:
-                    await wait_all_tasks_blocked()
+                    await all_blocked()
                     assert call.state == "running"
                     entry.ack()
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert call.state == "returned"
 
     @pytest.mark.parametrize("outcome", ["drain", "cancel", "reject", "unknown", "drop", "expire", "close"])
@@ -153,7 +134,7 @@ class FlushSuite(BufferSuite):
             else:
                 async with buffer.lease() as lease:
                     getattr(next(iter(lease)), outcome)("no")
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     async def test_does_not_wait_for_what_is_put_later(self) -> None:
@@ -162,7 +143,7 @@ class FlushSuite(BufferSuite):
             call = await start(tasks, buffer.flush)
             await buffer.put("b")
             assert await lease_all(buffer, 1) == "a"
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert (call.state, len(buffer)) == ("returned", 1)
 
     async def test_waits_for_what_is_leased_and_for_what_a_pause_holds_up(self) -> None:
@@ -175,7 +156,7 @@ class FlushSuite(BufferSuite):
             async with buffer.lease() as lease:
                 assert call.state == "running"
                 next(iter(lease)).ack()
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "returned"
 
     async def test_given_back_message_is_still_waited_for(self) -> None:
@@ -183,7 +164,7 @@ class FlushSuite(BufferSuite):
             await buffer.put("a")
             async with buffer.lease():
                 call = await start(tasks, buffer.flush)
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "running"
             assert await lease_all(buffer) == "a"
 
@@ -216,7 +197,7 @@ class FlushSuite(BufferSuite):
             for done in range(3):
                 assert [call.state for call in calls] == ["returned"] * done + ["running"] * (3 - done)
                 assert await lease_all(buffer, 1) == "abc"[done]
-                await wait_all_tasks_blocked()
+                await all_blocked()
             assert [call.state for call in calls] == ["returned"] * 3
 
 
@@ -233,11 +214,11 @@ class AwaitDeliverySuite(BufferSuite):
             call = await start(tasks, wait)
             async with buffer.lease():
                 pass
-            await wait_all_tasks_blocked()
+            await all_blocked()
             assert call.state == "running"
             async with buffer.lease() as lease:
                 next(iter(lease)).ack("result")
-                await wait_all_tasks_blocked()
+                await all_blocked()
                 assert (call.state, call.result) == ("returned", "result")
             assert await delivery == "result"
 

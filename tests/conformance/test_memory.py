@@ -11,6 +11,7 @@ from ridethrough import AsyncMessageBuffer
 
 from .harness import Buffer, BufferSuite
 from .suite_accounts import ConservationSuite, NoSilentLossSuite
+from .suite_at_once import AtOncePutSuite, PutNowaitSuite
 from .suite_cancellation import CancelledWaitSuite, CancelSweepSuite, NoCancellationPointSuite
 from .suite_closing import AsyncWithSuite, ClosingSuite
 from .suite_lease import DoubtSuite, LeaseSuite
@@ -55,6 +56,12 @@ class TestPutMany(InMemory, PutManySuite): ...
 
 
 class TestPutManyOverflow(InMemory, PutManyOverflowSuite): ...
+
+
+class TestAtOncePut(InMemory, AtOncePutSuite): ...
+
+
+class TestPutNowait(InMemory, PutNowaitSuite): ...
 
 
 class TestCancelledWait(InMemory, CancelledWaitSuite): ...

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from anyio import create_task_group, fail_after, to_thread
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, BufferClosed, BufferFull, Delivery, Outcome
+from ridethrough.abc import Journal
+from ridethrough.sqlite import SQLiteJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +30,11 @@ PATIENCE = 60
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture(params=["in memory", "on disk"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal[str] | None:
+    return SQLiteJournal[str](tmp_path / "outbox.db", durability="process-safe") if request.param == "on disk" else None
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +72,10 @@ def put_many(buffer: AsyncMessageBuffer[str], name: str, policy: str, puts: list
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "reject", "wait", "mixed"])
-async def test_conservation_and_order_hold_under_threads(policy: str) -> None:
+async def test_conservation_and_order_hold_under_threads(policy: str, journal: Journal[str] | None) -> None:
     chance = random.Random(policy)
     reported: list[Delivery[str]] = []
-    buffer = AsyncMessageBuffer[str](7, on_undelivered=reported.append)
+    buffer = AsyncMessageBuffer[str](7, on_undelivered=reported.append, journal=journal)
     puts: list[list[Delivery[str]]] = [[] for _ in range(THREADS)]
     refused: list[int] = []
     sent: list[str] = []
@@ -89,13 +97,15 @@ async def test_conservation_and_order_hold_under_threads(policy: str) -> None:
         await checkpoint()
 
     async def send() -> None:
-        async with buffer:  # which lets no thread wait for ever, should this fail
+        try:
             with suppress(BufferClosed):
                 while True:
                     await send_some()
+        finally:
+            await buffer.aclose()  # which lets no thread wait for ever, should this fail
 
     with fail_after(PATIENCE):
-        async with create_task_group() as tasks:
+        async with buffer, create_task_group() as tasks:
             tasks.start_soon(send)
             async with create_task_group() as putters:
                 for at in range(THREADS):
@@ -119,8 +129,8 @@ async def test_conservation_and_order_hold_under_threads(policy: str) -> None:
         assert sum(refused) == 0
 
 
-async def test_closing_ends_the_waiting_of_every_thread() -> None:
-    buffer = AsyncMessageBuffer[str](2, overflow="wait")
+async def test_closing_ends_the_waiting_of_every_thread(journal: Journal[str] | None) -> None:
+    buffer = AsyncMessageBuffer[str](2, overflow="wait", journal=journal)
     puts: list[Delivery[str]] = []
     lock = threading.Lock()
 
@@ -137,10 +147,10 @@ async def test_closing_ends_the_waiting_of_every_thread() -> None:
 
     with fail_after(PATIENCE):
         async with create_task_group() as tasks:
-            for at in range(THREADS):
-                tasks.start_soon(to_thread.run_sync, put_until_closed, str(at))
             taken = 0
             async with buffer:
+                for at in range(THREADS):
+                    tasks.start_soon(to_thread.run_sync, put_until_closed, str(at))
                 while taken < 100:
                     await buffer.wait_nonempty()
                     taken += len(await buffer.drain())
@@ -150,9 +160,9 @@ async def test_closing_ends_the_waiting_of_every_thread() -> None:
     assert all(delivery.outcome in (Outcome.DRAINED, Outcome.ABANDONED) for delivery in puts)
 
 
-async def test_tasks_and_threads_hand_over_one_by_one() -> None:
+async def test_tasks_and_threads_hand_over_one_by_one(journal: Journal[str] | None) -> None:
     """Room for one: each put waits for the drain before, and each drain for a put."""
-    buffer = AsyncMessageBuffer[str](1, overflow="wait")
+    buffer = AsyncMessageBuffer[str](1, overflow="wait", journal=journal)
     seen: list[str] = []
 
     def put_in_thread(name: str) -> None:
@@ -164,15 +174,14 @@ async def test_tasks_and_threads_hand_over_one_by_one() -> None:
             await buffer.put(f"{name} {number}")
 
     with fail_after(PATIENCE):
-        async with create_task_group() as tasks:
+        async with create_task_group() as tasks, buffer:
             for name in "xy":
                 tasks.start_soon(partial(to_thread.run_sync, put_in_thread, name))
             for name in "zw":
                 tasks.start_soon(put_in_task, name)
-            async with buffer:
-                while len(seen) < 4 * MESSAGES:
-                    await buffer.wait_nonempty()
-                    seen += await buffer.drain()
+            while len(seen) < 4 * MESSAGES:
+                await buffer.wait_nonempty()
+                seen += await buffer.drain()
     for name in "wxyz":
         assert [message for message in seen if message[0] == name] == [f"{name} {n}" for n in range(MESSAGES)]
     add_up(buffer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from threading import Thread, get_ident
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 from anyio import create_task_group, current_time, move_on_after, sleep, to_thread, wait_all_tasks_blocked
 
 from ridethrough._loop import AsyncioLoop, EventLoop, TrioLoop, Unbound, find_event_loop
-from tests.conformance.harness import is_asyncio, start, tasks_and_timers
+from tests.conformance.harness import is_asyncio, start, tasks_and_timers, ways_to_cancel
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -142,6 +143,78 @@ async def test_cancelled_sleep_ends_and_leaves_no_timer(until: float | None) -> 
         await wait_all_tasks_blocked()
         assert call.state == "cancelled"
     assert tasks_and_timers() == before
+
+
+@pytest.mark.anyio
+async def test_function_runs_in_the_loop_before_whom_a_thread_wakes_next() -> None:
+    loop = find_event_loop()
+    told: list[Any] = []
+
+    def work() -> None:
+        loop.run_soon(lambda: told.append(get_ident()))
+        loop.wake(waiter)
+
+    waiter = loop.waiter()
+    thread = Thread(target=work)
+    thread.start()
+    await loop.sleep(waiter, None)
+    assert told == [get_ident()]
+    thread.join()
+    loop.run_soon(lambda: told.append("from the loop itself"))
+    await wait_all_tasks_blocked()
+    assert told[1:] == ["from the loop itself"]
+
+
+@BACKENDS
+def test_function_does_not_run_once_the_loop_is_over(backend: str) -> None:
+    async def find() -> EventLoop:
+        return find_event_loop()
+
+    anyio.run(find, backend=backend).run_soon(lambda: pytest.fail("it ran"))
+
+
+@pytest.mark.anyio
+async def test_cancellation_that_was_caught_comes_again() -> None:
+    loop = find_event_loop()
+    caught: list[str] = []
+
+    async def catch() -> None:
+        try:
+            await loop.sleep(loop.waiter(), None)
+        except loop.cancelled:
+            caught.append("once")
+            loop.cancel_again()
+        try:
+            await sleep(60)
+        except loop.cancelled:
+            caught.append("twice")
+            raise
+
+    for way in ways_to_cancel():
+        caught.clear()
+        async with create_task_group() as tasks:
+            call = await start(tasks, catch)
+            call.cancel(way)
+        assert (call.state, caught) == ("cancelled", ["once", "twice"])
+
+
+@pytest.mark.anyio
+async def test_cancellation_that_was_caught_does_not_come_to_a_task_that_has_ended() -> None:
+    loop = find_event_loop()
+
+    async def catch() -> str:
+        try:
+            await loop.sleep(loop.waiter(), None)
+        except loop.cancelled:
+            loop.cancel_again()
+        return "ended"
+
+    for way in ways_to_cancel():
+        async with create_task_group() as tasks:
+            call = await start(tasks, catch)
+            call.cancel(way)
+            await wait_all_tasks_blocked()
+            assert (call.state, call.result) == ("returned", "ended")
 
 
 @BACKENDS
