@@ -151,7 +151,8 @@ class SQLiteJournal(Journal[T], Generic[T]):
         if not changes:
             return
         grows = bool(changes.appended)
-        sync = "FULL" if self.durability == "power-safe" and (grows or changes.updated) else "NORMAL"
+        waited_for = grows or changes.updated or changes.forgotten  # what has ended may come again, and is not
+        sync = "FULL" if self.durability == "power-safe" and waited_for else "NORMAL"
         ends = bool(changes.discarded or changes.buried or changes.forgotten)
         try:
             self._transact(connection, changes, sync)
