@@ -8,9 +8,9 @@ from typing import Any
 
 from anyio import sleep
 
-from .._sqlite_client import OutboxClient
-from .._sqlite_door import knock
 from ..signal_cli.messages import SignalMessage
+from ..sqlite.client import OutboxClient
+from ..sqlite.door import knock
 from .exits import remark
 from .outbox import entries, reach
 from .settings import Settings

@@ -8,10 +8,10 @@ from typing import Any, ParamSpec
 
 import anyio
 
-from .._sqlite_client import OutboxClient, connect
 from ..errors import RidethroughError
 from ..signal_cli.codec import decode_message, encode_message, summarize
 from ..signal_cli.messages import SignalMessage
+from ..sqlite.client import OutboxClient, connect
 from .exits import CommandFailed
 from .settings import Settings
 

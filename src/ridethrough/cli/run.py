@@ -15,7 +15,6 @@ from typing import Any
 
 from anyio import CancelScope, Event, create_task_group, current_time, open_signal_receiver, sleep
 
-from .._sqlite_door import serve
 from ..abc import Overflow
 from ..buffer import AsyncMessageBuffer
 from ..delivery import Delivery, Outcome
@@ -25,6 +24,7 @@ from ..signal_cli import SignalClient, SignalMessage, size_of, target_of
 from ..signal_cli.codec import decode_message, encode_message, summarize
 from ..signal_cli.endpoints import parse_endpoint
 from ..sqlite import SQLiteJournal
+from ..sqlite.door import serve
 from ..views import LogView, View, make_view
 from .exits import DONE, WAITING, UsageError
 from .health import about, glance

@@ -13,12 +13,12 @@ from typing import Any
 
 from anyio import CancelScope, current_time, sleep
 
-from .._sqlite_client import OutboxClient
 from ..abc import Overflow
 from ..errors import BufferFull
 from ..jsonrpc import MAX_STRING
 from ..signal_cli.content import Attachment
 from ..signal_cli.messages import SignalMessage, TextMessage
+from ..sqlite.client import OutboxClient
 from .exits import DONE, FAILED, WAITING, UsageError, remark, tell
 from .fates import Fates
 from .outbox import perform, reach

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import StoreCorrupt, StoreError, StoreFull, StoreGone, StoreLocked, StoreReadOnly
+from ..errors import StoreCorrupt, StoreError, StoreFull, StoreGone, StoreLocked, StoreReadOnly
 
 RESERVE_SIZE = 256 * 1024
 _KINDS: dict[int, type[StoreError]] = {

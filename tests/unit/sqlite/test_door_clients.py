@@ -1,4 +1,4 @@
-"""_sqlite_door.py, and clients that are many, or strangers, or do not do as they should."""
+"""sqlite/door.py, and clients that are many, or strangers, or do not do as they should."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from anyio import create_task_group, to_thread, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from ridethrough import _sqlite_door as door
-from ridethrough._sqlite_door import CONNECTIONS, MAX_LINE, REQUESTS, knock
-from tests.unit.doors import PATIENCE, client_of, put, request, serving, texts
+from ridethrough.sqlite import door
+from ridethrough.sqlite.door import CONNECTIONS, MAX_LINE, REQUESTS, knock
+from tests.unit.sqlite.doors import PATIENCE, client_of, put, request, serving, texts
 
 pytestmark = pytest.mark.anyio
 

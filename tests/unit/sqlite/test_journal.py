@@ -1,4 +1,4 @@
-"""sqlite.py: what is kept, what is erased, what comes back."""
+"""sqlite/journal.py: what is kept, what is erased, what comes back."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_power_safe_waits_for_the_disk_only_where_a_loss_would_matter(
     assert level_after(ended(1)) == normal
     assert level_after(JournalChanges(updated=[(2, 1, True)])) == full
     assert level_after(buried(2)) == normal
-    assert level_after(forgotten(2)) == normal
+    assert level_after(forgotten(2)) == full
     mixed = records(3)
     mixed.discarded = [3]
     assert level_after(mixed) == full

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.unit.doors import kept
+from tests.unit.sqlite.doors import kept
 
 PUTTERS = 8
 MESSAGES = 40
@@ -23,8 +23,8 @@ import random, sys
 from anyio import create_task_group, run, sleep
 from ridethrough import AsyncMessageBuffer, StoreLocked
 from ridethrough.sqlite import SQLiteJournal
-from ridethrough._sqlite_client import connect, put
-from ridethrough._sqlite_door import serve
+from ridethrough.sqlite.client import connect, put
+from ridethrough.sqlite.door import serve
 
 async def own(path, seed):
     rng = random.Random(int(seed))

@@ -13,8 +13,8 @@ from typing import Any
 from anyio import create_task_group, fail_after
 
 from ridethrough import AsyncMessageBuffer
-from ridethrough._sqlite_door import serve
 from ridethrough.sqlite import SQLiteJournal
+from ridethrough.sqlite.door import serve
 from tests.talk import Talk, talk_to
 
 PATIENCE = 30

@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ._sqlite_files import damaged, not_ours
-from .abc import DeadLetter, JournalRecord, Recovered
-from .delivery import Outcome
-from .errors import StoreError
+from ..abc import DeadLetter, JournalRecord, Recovered
+from ..delivery import Outcome
+from ..errors import StoreError
+from .files import damaged, not_ours
 
 APPLICATION_ID = 0x52544F42
 """In the file's header: "RTOB"."""

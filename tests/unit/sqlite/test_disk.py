@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from ridethrough._sqlite_files import RESERVE_SIZE, Reserve, translate
 from ridethrough.abc import JournalChanges, JournalRecord
 from ridethrough.delivery import Outcome
 from ridethrough.errors import StoreError, StoreFull, StoreReadOnly
 from ridethrough.sqlite import SQLiteJournal
+from ridethrough.sqlite.files import RESERVE_SIZE, Reserve, translate
 
 
 @pytest.fixture

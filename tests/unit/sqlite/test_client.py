@@ -1,4 +1,4 @@
-"""_sqlite_client.py: a way into an outbox, whoever owns it."""
+"""sqlite/client.py: a way into an outbox, whoever owns it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from anyio import (
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, BufferFull, MessageTooLarge, StoreError, StoreLocked
-from ridethrough._sqlite_client import OutboxClient, connect, put
-from ridethrough._sqlite_door import serve
 from ridethrough.sqlite import SQLiteJournal
-from tests.unit.doors import PATIENCE, kept, serving
+from ridethrough.sqlite.client import OutboxClient, connect, put
+from ridethrough.sqlite.door import serve
+from tests.unit.sqlite.doors import PATIENCE, kept, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""_sqlite_client.py, and owners that end while something is asked of them."""
+"""sqlite/client.py, and owners that end while something is asked of them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from anyio import (
 )
 
 from ridethrough import StoreError
-from ridethrough._sqlite_client import connect, put
-from ridethrough._sqlite_door import Lines, encode_line, error_to_json
 from ridethrough.errors import RidethroughError
-from tests.unit.doors import PATIENCE, kept, serving
+from ridethrough.sqlite.client import connect, put
+from ridethrough.sqlite.door import Lines, encode_line, error_to_json
+from tests.unit.sqlite.doors import PATIENCE, kept, serving
 
 pytestmark = pytest.mark.anyio
 

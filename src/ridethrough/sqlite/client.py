@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from anyio import Lock, current_time, sleep
 
-from ._sqlite_door import Lines, encode_line, error_from_json, knock
-from ._sqlite_handler import RequestHandler
-from .abc import Overflow
-from .buffer import AsyncMessageBuffer
-from .errors import StoreError, StoreLocked, check_seconds
-from .sqlite import Durability, SQLiteJournal
+from ..abc import Overflow
+from ..buffer import AsyncMessageBuffer
+from ..errors import StoreError, StoreLocked, check_seconds
+from .door import Lines, encode_line, error_from_json, knock
+from .handler import RequestHandler
+from .journal import Durability, SQLiteJournal
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault

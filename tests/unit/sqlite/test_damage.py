@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from ridethrough import _sqlite_format as form
 from ridethrough.abc import DeadLetter, JournalChanges, JournalRecord, Recovered
 from ridethrough.delivery import Outcome
 from ridethrough.errors import StoreCorrupt, StoreError, StoreFull
 from ridethrough.sqlite import SQLiteJournal
-from tests.unit.test_sqlite_disk import small_disk
+from ridethrough.sqlite import format as form
+from tests.unit.sqlite.test_disk import small_disk
 
 PAGE = 4096
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
-from .abc import DeadLetter, Journal
-from .buffer import AsyncMessageBuffer
-from .delivery import Delivery, Outcome
-from .errors import Undelivered, describe
+from ..abc import DeadLetter, Journal
+from ..buffer import AsyncMessageBuffer
+from ..delivery import Delivery, Outcome
+from ..errors import Undelivered, describe
 
 T = TypeVar("T")
 

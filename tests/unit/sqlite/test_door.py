@@ -1,4 +1,4 @@
-"""_sqlite_door.py: the owner's side of the door."""
+"""sqlite/door.py: the owner's side of the door."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from anyio import create_task_group, to_thread, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, BufferFull, MessageTooLarge, StoreCorrupt, StoreError, StoreLocked
-from ridethrough import _sqlite_door as door
-from ridethrough._sqlite_door import MAX_LINE, error_from_json, error_to_json, knock, serve
 from ridethrough.abc import JournalChanges
 from ridethrough.errors import RidethroughError
-from ridethrough.sqlite import SQLiteJournal
+from ridethrough.sqlite import SQLiteJournal, door
+from ridethrough.sqlite.door import MAX_LINE, error_from_json, error_to_json, knock, serve
 from tests.talk import Talk
-from tests.unit.doors import PATIENCE, client_of, kept, put, request, serving, texts
+from tests.unit.sqlite.doors import PATIENCE, client_of, kept, put, request, serving, texts
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +59,7 @@ def test_socket_is_private_from_its_first_moment(path: Path) -> None:
 import os, sys, anyio
 from ridethrough import AsyncMessageBuffer
 from ridethrough.sqlite import SQLiteJournal
-from ridethrough._sqlite_door import serve
+from ridethrough.sqlite.door import serve
 
 def note(event, arguments):
     if event == "os.chmod" and str(arguments[0]).endswith("-door"):

@@ -31,14 +31,14 @@ from anyio import (
 )
 from anyio.abc import TaskGroup, TaskStatus
 
-from . import errors
-from ._sqlite_files import beside, identity
-from ._sqlite_handler import RequestHandler
-from .abc import JournalChanges
-from .buffer import AsyncMessageBuffer
-from .errors import RidethroughError, StoreError
-from .logs import get_logger
-from .sqlite import SQLiteJournal
+from .. import errors
+from ..abc import JournalChanges
+from ..buffer import AsyncMessageBuffer
+from ..errors import RidethroughError, StoreError
+from ..logs import get_logger
+from .files import beside, identity
+from .handler import RequestHandler
+from .journal import SQLiteJournal
 
 T = TypeVar("T")
 

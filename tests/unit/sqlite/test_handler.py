@@ -1,4 +1,4 @@
-"""_sqlite_handler.py: what can be asked of an outbox, and the answers."""
+"""sqlite/handler.py: what can be asked of an outbox, and the answers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from anyio import create_task_group, fail_after, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from ridethrough import AsyncMessageBuffer, BufferFull
-from ridethrough._sqlite_handler import PARAMS, RequestHandler
 from ridethrough.sqlite import SQLiteJournal
+from ridethrough.sqlite.handler import PARAMS, RequestHandler
 
 pytestmark = pytest.mark.anyio
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from ridethrough._sqlite_files import Owner
 from ridethrough.abc import JournalChanges, JournalRecord, Recovered
 from ridethrough.errors import StoreCorrupt, StoreGone, StoreLocked
 from ridethrough.sqlite import SQLiteJournal
+from ridethrough.sqlite.files import Owner
 
 # Opens the file, appends what it is told, says so, and waits.
 CHILD = """

@@ -14,9 +14,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import _sqlite_format as form
-from ._sqlite_files import beside, create, sync_folder
-from .abc import JournalRecord
+from ..abc import JournalRecord
+from . import format as form
+from .files import beside, create, sync_folder
 
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 _TABLE_LEAF = 13

@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, Literal, TypeVar, cast
 
-from . import _sqlite_format as form
-from ._sqlite_files import Owner, Reserve, beside, create, damaged, gone, identity, make_private, not_ours, translate
-from ._sqlite_json import from_json, to_json
-from ._sqlite_salvage import salvage, was_ours
-from .abc import DeadLetter, Journal, JournalChanges, Recovered
-from .errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
-from .logs import get_logger
+from ..abc import DeadLetter, Journal, JournalChanges, Recovered
+from ..errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
+from ..json_codec import from_json, to_json
+from ..logs import get_logger
+from . import format as form
+from .files import Owner, Reserve, beside, create, damaged, gone, identity, make_private, not_ours, translate
+from .salvage import salvage, was_ours
 
 __all__ = ["Durability", "SQLiteJournal"]
 
