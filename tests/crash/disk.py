@@ -7,7 +7,7 @@ where it runs (``SQLITE_IOCAP_POWERSAFE_OVERWRITE``).
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SECTOR = 512
 """What a disk writes at once, in bytes; or tears."""
@@ -64,7 +64,13 @@ class Durable(NamedTuple):
     step: int
 
 
-Event = Opened | Write | Truncate | Sync | Delete | SyncFolder | Begun | Durable
+class Said(NamedTuple):
+    """The program has told something."""
+
+    line: list[Any]
+
+
+Event = Opened | Write | Truncate | Sync | Delete | SyncFolder | Begun | Durable | Said
 
 
 class _File:
@@ -155,7 +161,7 @@ class Disk:
 
     def do(self, event: Event) -> None:
         """Let it happen."""
-        if isinstance(event, Begun | Durable):
+        if isinstance(event, Begun | Durable | Said):
             return
         if isinstance(event, SyncFolder):
             for versions in self._entries.values():

@@ -108,6 +108,15 @@ def _folder_syncs(events: list[Event]) -> Iterator[None]:
         os.fsync = ordinary
 
 
+@contextmanager
+def writing_down(events: list[Event], synchronous: str | None = None) -> Iterator[None]:
+    """Within this, write down what journals write and sync; ``synchronous`` as for :func:`record`."""
+    vfs = _VFS(events)
+    with connecting_through(vfs.name, synchronous), _folder_syncs(events):
+        yield
+    vfs.unregister()
+
+
 def record(
     rng: random.Random,
     level: Level,
@@ -126,12 +135,11 @@ def record(
         synchronous: what the pragma of that name is set to each time, whatever the journal says; None: what it says.
     """
     events: list[Event] = []
-    vfs = _VFS(events)
     recording = Recording(files or {}, events, [], [])
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         for name, content in recording.files.items():
             Path(folder, name).write_bytes(content)
-        with connecting_through(vfs.name, synchronous), _folder_syncs(events):
+        with writing_down(events, synchronous):
             store = Store(Path(folder, NAME), level)
             state = store.found
             recording.states.append(state)
@@ -144,5 +152,4 @@ def record(
                 store.take(step)
                 events.append(Durable(number))
             store.close()
-    vfs.unregister()
     return recording

@@ -127,6 +127,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], loop: SimulationLoop) -> 
     asyncio.set_event_loop(None)
     try:
         loop.run_until_complete(main())
+    except Stuck:
+        if not failures:
+            raise
     finally:
         for task in asyncio.all_tasks(loop):  # after a failure: let nobody complain of unfinished tasks
             task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -43,12 +43,14 @@ class Oracle:
         buffer, supervisor, network: what is watched, once it is there.
         clock: tells the time.
         at_most_once: whether ``on_doubt`` is "report".
+        recovered: how many messages a journal has brought in; there need not be room for all of them.
     """
 
     buffer: AsyncMessageBuffer[Message]
     supervisor: ReconnectSupervisor[Message] | None = None
     network: Network | None = None
     at_most_once = False
+    recovered = 0
 
     def __init__(self, clock: Callable[[], float], story: list[str] | None) -> None:
         self.clock = clock
@@ -221,9 +223,10 @@ class Oracle:
         """The books add up, and what has ended stays so."""
         ledger = self.buffer._ledger  # the books themselves: a third of the time would go into statistics() otherwise
         leased = len(ledger.lease) if ledger.lease is not None else 0
-        if ledger.last_id != ledger.open + sum(ledger._ended.values()) or not 0 <= leased <= ledger.open:
+        accepted = ledger.last_id - ledger.unused_ids
+        if accepted != ledger.open + sum(ledger._ended.values()) or not 0 <= leased <= ledger.open:
             raise Violation(f"promise 1: the books: {self.peek()}")
-        if ledger.open > ledger.max_size:
+        if ledger.open > max(ledger.max_size, self.recovered):
             raise Violation(f"promise 4: over the bound: {self.peek()}")
         for delivery in [delivery for delivery in self._open if delivery.outcome is not None]:
             self._open.remove(delivery)

@@ -25,6 +25,7 @@ from ridethrough import (
     RetryLater,
     Undelivered,
 )
+from ridethrough.errors import StoreError
 
 from .network import Message, Network
 from .oracle import Oracle
@@ -39,9 +40,11 @@ class Scenario:
         self.random = random
         self.oracle = oracle
         self._serial = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        """Those that may be cancelled, each in its own way."""
         choice = random.choice
-        self.buffer: AsyncMessageBuffer[Any] = AsyncMessageBuffer(
-            choice((1, 1, 2, 3, 5, 100)),
+        self.buffer: AsyncMessageBuffer[Any] = self._make_buffer(
+            max_size=choice((1, 1, 2, 3, 5, 100)),
             max_bytes=choice((None, None, None, 10)),
             size_of=lambda message: 1 + message.serial % 3,
             ttl=choice((None, None, 4, 40)),
@@ -55,6 +58,9 @@ class Scenario:
         self.extended = random.getstate()[1][0] % 3 == 2
         oracle.buffer = self.buffer
         oracle.tell(f"{self.buffer!r}, {oracle.buffer.max_size} at most")
+
+    def _make_buffer(self, **options: Any) -> AsyncMessageBuffer[Any]:
+        return AsyncMessageBuffer(**options)
 
     async def play(self) -> None:
         """Play it, and close in the end."""
@@ -147,7 +153,7 @@ class Scenario:
                 deliveries = await self.buffer.put_many(messages, **options)
             else:
                 deliveries = [await self.buffer.put(messages[0], **options)]
-        except (BufferFull, BufferClosed, get_cancelled_exc_class()) as error:
+        except (BufferFull, BufferClosed, StoreError, get_cancelled_exc_class()) as error:
             self.oracle.put_refused(messages, error)
             if isinstance(error, get_cancelled_exc_class()):
                 raise
@@ -234,7 +240,7 @@ class Scenario:
             policy = Overflow.REJECT  # it would wait in line
         try:
             delivery = self.buffer.put_from_thread(message, overflow=policy)
-        except (BufferFull, BufferClosed) as error:
+        except (BufferFull, BufferClosed, StoreError) as error:
             self.oracle.put_refused([message], error)
         else:
             self.oracle.put_returned(call, [message], [delivery])
@@ -313,6 +319,7 @@ class Scenario:
                 await work()
 
         task = asyncio.ensure_future(do())
+        self.tasks.append(task)
         after = self.random.choice((0, 0, 0.5, 3))
         for _ in range(self.random.randrange(12)):
             await checkpoint()

@@ -14,6 +14,9 @@ SEEDS = {
     360: "a connect that hangs until its time is up, again and again",
     591: "a putter that waits for bytes, not for a place",
     2765: "a batch during which the pause of an older message ends",
+    3114: "the power is cut before it is durable that a put which was refused after all has been erased",
+    3409: "killed before a put that was refused after all has been erased",
+    5089: "the same, of a put that drops old messages",
     209825: "a pause for one target, in a buffer without keys",
 }
 
