@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from logging import Logger
 from threading import Condition, Event, Thread
 from typing import Generic, TypeVar, cast
@@ -13,7 +14,7 @@ from anyio import CancelScope
 
 from .abc import Journal, JournalChanges, JournalRecord
 from .durable_ledger import DurableLedger, Proposal, Ticket
-from .errors import BufferFull, StoreError, describe
+from .errors import BufferFull, RidethroughError, StoreError, describe
 from .logs import get_logger
 from .monitor import Monitor
 
@@ -302,8 +303,8 @@ class JournalWriter(Generic[T]):
     def _answer(self, proposal: Proposal[T], refusal: Exception | None) -> bool:
         """Accept a proposal that was written, or not; False: its putter waits until it was tried to erase it again."""
         ticket = proposal.ticket
-        ticket.error = refusal
         if refusal is not None:
+            ticket.error = _one_more(refusal)
             self._ledger.withdraw(proposal)
             return True
         try:
@@ -342,3 +343,12 @@ class JournalWriter(Generic[T]):
         elif failure is None and self._failed:
             logger.info("the journal can be written again")
         self._failed = failure is not None
+
+
+def _one_more(error: Exception) -> Exception:
+    """A copy for one more who is to raise it, since each adds to the traceback; ours can be copied."""
+    if not isinstance(error, RidethroughError):
+        return error
+    other = copy(error)
+    other.__cause__ = error.__cause__
+    return other
