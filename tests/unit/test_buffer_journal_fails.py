@@ -78,7 +78,7 @@ async def test_putter_in_line_gets_the_room_of_one_that_could_not_be_written() -
         assert (buffer.statistics().waiting_to_put, len(buffer)) == (1, 0)
         journal.let_pass(FULL)
         await all_blocked()
-        assert (first.error, second.state) == (FULL, "running")
+        assert (repr(first.error), second.state) == (repr(FULL), "running")
         journal.open_gate()
         await all_blocked()
         assert second.state == "returned"
@@ -97,7 +97,7 @@ async def test_on_a_full_disk_messages_still_end_which_makes_room() -> None:
             put = await start(puts, partial(buffer.put, "x"))
             assert buffer.waiting()[0].cancel()  # in the same transaction as that put
             journal.open_gate()
-        assert (put.error, journal.shelf.bodies()) == (FULL, ["b", "c"])
+        assert (repr(put.error), journal.shelf.bodies()) == (repr(FULL), ["b", "c"])
         assert await lease_all(buffer, 1) == "b"
         await buffer.drain()
         assert journal.shelf.bodies() == []
@@ -368,3 +368,16 @@ async def test_undelivered_message_is_told_of_in_the_loops_thread() -> None:
         await to_thread.run_sync(buffer.put_from_thread, "c")
         await until(lambda: len(told) == 2)
     assert told == [(get_ident(), Outcome.DROPPED)] * 2 + [(get_ident(), Outcome.ABANDONED)]
+
+
+async def test_each_putter_of_a_transaction_that_failed_has_an_error_of_its_own() -> None:
+    journal = FakeJournal()
+    async with open_buffer(journal) as buffer, create_task_group() as tasks:
+        journal.shut()
+        calls = [await start(tasks, partial(buffer.put, message)) for message in "abc"]
+        for _ in range(2):  # the first message has a transaction to itself
+            journal.let_pass(FULL)
+            await all_blocked()
+        errors = [call.error for call in calls]
+        assert [repr(error) for error in errors] == [repr(FULL)] * 3
+        assert len(set(map(id, errors))) == 3

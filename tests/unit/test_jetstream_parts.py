@@ -1,0 +1,142 @@
+"""The parts of the shared buffer that need no server: what one host knows, and what it makes of what it is told."""
+
+from __future__ import annotations
+
+import pytest
+from nats.errors import Error as NatsError
+
+from ridethrough import Delivery, Outcome, StoreError
+from ridethrough._jetstream_books import Books, Fate
+from ridethrough._jetstream_errors import Refused, in_words, is_passing
+from ridethrough._jetstream_intake import partition_of
+from ridethrough._jetstream_store import Contents, expiry, name_of, putter, told
+from ridethrough._jetstream_streams import Layout, prepare
+from ridethrough.delivery import NO_TERMS, make_delivery
+
+
+def _put(books: Books[str], number: int) -> Delivery[str]:
+    books.putting += 1
+    delivery: Delivery[str] = make_delivery(None, number, str(number), NO_TERMS)  # type: ignore[arg-type]
+    books.accept(str(number), delivery)
+    books.putting -= 1
+    return delivery
+
+
+def test_outcome_that_comes_before_the_number_is_kept_for_it() -> None:
+    books: Books[str] = Books(None)
+    books.putting += 1
+    books.hear("7", Fate(Outcome.SENT, "ok", 1, False))
+    books.putting -= 1
+    delivery = _put(books, 7)
+    assert (delivery.outcome, delivery._result, delivery.attempts) == (Outcome.SENT, "ok", 1)
+    assert books.open == {}
+
+
+def test_outcomes_of_other_hosts_messages_are_forgotten() -> None:
+    books: Books[str] = Books(None)
+    books.hear("1", Fate(Outcome.SENT))
+    books.putting += 1
+    books.hear("2", Fate(Outcome.SENT))
+    books.putting -= 1
+    assert _put(books, 1).outcome is None
+    assert _put(books, 2).outcome is None, "the puts of that time are over"
+
+
+def test_message_ends_once() -> None:
+    told_of: list[Delivery[str]] = []
+    books: Books[str] = Books(told_of.append)
+    delivery = _put(books, 1)
+    assert books.end(delivery, Fate(Outcome.REJECTED, "no", 2, True))
+    assert not books.end(delivery, Fate(Outcome.SENT))
+    assert (delivery.outcome, delivery.reason, delivery.attempts, delivery.maybe_sent) == ("rejected", "no", 2, True)
+    assert told_of == [delivery]
+    statistics = books.statistics()
+    assert (statistics.accepted, statistics.rejected, statistics.queued) == (1, 1, 0)
+
+
+def test_what_is_leased_counts_once_whoever_has_put_it() -> None:
+    books: Books[str] = Books(None)
+    own = _put(books, 1)
+    books.leased = own
+    assert books.statistics()[:3] == (1, 0, 1)
+    books.leased = make_delivery(None, 2, "foreign", NO_TERMS)  # type: ignore[arg-type]
+    assert books.statistics()[:3] == (2, 1, 1)
+    books.end(books.leased, Fate(Outcome.SENT))
+    assert books.statistics()[:4] == (2, 1, 0, 1)
+
+
+@pytest.mark.parametrize("bad", [b"", b"x", b"[]", b"[1]", b'[1, "no such", null, 0, false]', b"1", b"\xff"])
+def test_what_another_host_has_told_and_cannot_be_read_raises(bad: bytes) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        told(bad)
+    assert told(b'["x-3", "sent", {"a": 1}, 2, true]') == ("x-3", Fate(Outcome.SENT, {"a": 1}, 2, True))
+
+
+def test_contents_tell_what_is_there() -> None:
+    contents = Contents(3, 5, 9, frozenset({6, 8}))
+    assert [contents.has(number) for number in range(4, 10)] == [False, True, False, True, False, True]
+    assert [contents.count(last) for last in (4, 5, 6, 7, 9, 20)] == [0, 1, 1, 2, 3, 3]
+    empty = Contents(0, 10, 9, frozenset())
+    assert not empty.has(10)
+    assert empty.count(9) == 0
+    gaps_unknown = Contents(3, 1, 100_000, frozenset())
+    assert (gaps_unknown.count(2), gaps_unknown.count(50)) == (2, 3)
+
+
+def test_partition_depends_on_the_key_alone() -> None:
+    assert {partition_of(f"key {number}", 8) for number in range(100)} == set(range(8))
+    assert [partition_of(key, 8) for key in ("a", b"a", 1, None)] == [
+        partition_of(key, 8) for key in ("a", b"a", 1, None)
+    ]
+    assert partition_of("+15551234567", 64) == 27, "another version must find the same"
+    assert partition_of(object(), 1) == 0
+    with pytest.raises(TypeError, match="key must return a str"):
+        partition_of(("a",), 2)
+
+
+def test_headers_that_are_none_of_ours_say_nothing() -> None:
+    assert putter("0123456789abcdef-12") == "0123456789abcdef"
+    assert name_of({"Nats-Msg-Id": "0123456789abcdef-12"}) == "0123456789abcdef-12"
+    for other in ("", "x", "0123456789abcdef", "0123456789ABCDEF-1", "a.>-1"):
+        assert putter(other) is None
+        assert name_of({"Nats-Msg-Id": other}) == ""
+    assert name_of({}) == ""
+    assert expiry({"Ridethrough-Expires": "12.5"}) == 12.5
+    assert expiry({"Ridethrough-Expires": "soon"}) is None
+    assert expiry({}) is None
+
+
+class _OldServer:
+    version = (2, 10)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_server_that_is_too_old_is_refused() -> None:
+    layout = Layout("outbox", 100, None, 1, 30.0, 30.0, 1000, None)
+    with pytest.raises(StoreError, match=r"the NATS server has version 2\.10 and must have 2\.11"):
+        await prepare(_OldServer(), layout, 1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NatsError("nats: 'Authorization Violation'"), "the credentials are refused"),
+        (NatsError('nats: permissions violation for publish to "x"'), "the account lacks a permission"),
+        (NatsError("nats: something else"), "the server has ended the connection"),
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (KeyError("a body"), "KeyError"),
+    ],
+)
+def test_errors_are_told_in_words_of_our_own(error: Exception, words: str) -> None:
+    assert in_words(error) == words
+
+
+def test_answers_that_pass_and_those_that_do_not() -> None:
+    assert is_passing(503, 10008)
+    assert is_passing(400, 10158)
+    for status, code in ((503, 10077), (503, 10023), (503, 10076), (404, 10059), (400, 0)):
+        assert not is_passing(status, code)
+    assert Refused(10077, "maximum bytes exceeded").is_full
+    assert not Refused(10077, "no space left on device").is_full
+    assert Refused(10023, "insufficient resources").no_disk
