@@ -78,6 +78,11 @@ class DurableLedger(Ledger[T]):
         proposals: what is to be written first.
     """
 
+    last_id: int
+    unused_ids: int
+    open: int
+    size: int
+
     def __init__(self, owner: DeliveryOwner, max_size: int, max_bytes: int | None, clock: Callable[[], float]) -> None:
         super().__init__(owner, max_size, max_bytes, clock)
         self.on_change: Callable[[], object] = lambda: None

@@ -87,7 +87,7 @@ def _figures(status: Status | None) -> str:
 class LiveView(View):
     """A display with a progress bar that stays in its place, and lines above it."""
 
-    interval = 0.1
+    interval: float = 0.1
 
     def __init__(self, output: TextIO) -> None:
         try:

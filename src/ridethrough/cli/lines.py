@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from logging import Logger
 from typing import Self
 
 from anyio import CancelScope, Event, sleep, wait_readable
@@ -22,7 +23,7 @@ _LONGEST = 2**27
 """In bytes. No daemon takes such a line, so it is refused as one of that length, and the rest of it is not kept."""
 _PAUSE = 1.0
 """Before another try to put a line that could not be written, in seconds."""
-logger = get_logger("cli")
+logger: Logger = get_logger("cli")
 
 
 class Lines:

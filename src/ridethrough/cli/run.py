@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
+from logging import Logger
 from typing import Any
 
 from anyio import CancelScope, Event, create_task_group, current_time, open_signal_receiver, sleep
@@ -39,7 +40,7 @@ _LOCK_TIMEOUT = 10.0
 """For how long to wait for an outbox that another process has open, in seconds: a ``send`` has it for a moment."""
 _TELL_AFTER = 0.5
 _PAUSE = 0.05
-logger = get_logger("cli")
+logger: Logger = get_logger("cli")
 
 
 def run(options: argparse.Namespace) -> int:
