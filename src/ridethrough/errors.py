@@ -12,16 +12,17 @@
     ├── RetryLater               a link says: not now; this key, or everything, pauses
     ├── Rejected                 a link says: never; this message ends and the next goes on
     ├── AuthenticationFailed     a link says: these credentials are refused; trying again is no use
-    └── StoreError               a journal cannot keep what is put, or cannot open its file
+    └── StoreError               what is put cannot be kept: a journal, or servers, cannot do it
         ├── StoreLocked          another program, or another journal of this one, has the file open
         ├── StoreFull            the disk is full; nothing of the transaction was kept
         ├── StoreCorrupt         the file is damaged; what could be read was saved
         ├── StoreReadOnly        the file or its folder may not be written
-        └── StoreGone            the file was removed or replaced while it was open
+        ├── StoreGone            the file was removed or replaced while it was open
+        └── StoreAway            the servers did not answer in time
 
-The first five are raised by the buffer, the next four by links, for the supervisor to act on, the rest by
-journals. Wrong arguments raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python. No text of an error
-holds a message. An error's ``args`` are what it was made from, so that it can be copied and pickled.
+The first five are raised by the buffer, the next four by links, for the supervisor to act on, the rest by what keeps
+messages beyond the program. Wrong arguments raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python.
+No text of an error holds a message. An error's ``args`` are what it was made from, so that it can be copied and pickled.
 """
 
 from __future__ import annotations
@@ -199,6 +200,10 @@ class StoreReadOnly(StoreError):
 
 class StoreGone(StoreError):
     """The file was removed, moved or replaced while it was open: what is put into it now, nobody would find again."""
+
+
+class StoreAway(StoreError):
+    """The servers did not answer in time. What was asked of them may have been done all the same: the text says so."""
 
 
 def describe(error: BaseException) -> str:

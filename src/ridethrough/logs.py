@@ -1,8 +1,8 @@
 """Where the package logs: silent unless the program sets logging up.
 
 Everything goes to the logger ``ridethrough``, by way of ``ridethrough.buffer``, ``ridethrough.journal``,
-``ridethrough.supervisor``, ``ridethrough.signal_cli``, ``ridethrough.sqlite`` and ``ridethrough.cli``. No line holds a
-message's body or a whole telephone number.
+``ridethrough.supervisor``, ``ridethrough.signal_cli``, ``ridethrough.sqlite``, ``ridethrough.jetstream`` and
+``ridethrough.cli``. No line holds a message's body or a whole telephone number.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from ridethrough.errors import (
     Rejected,
     RetryLater,
     RidethroughError,
+    StoreAway,
     StoreCorrupt,
     StoreError,
     StoreFull,
@@ -57,7 +58,7 @@ def real_tree() -> dict[str, str]:
 
 def test_tree_in_the_docstring_is_the_real_one() -> None:
     assert drawn_tree() == real_tree()
-    assert len(real_tree()) == 16
+    assert len(real_tree()) == 17
 
 
 def test_all_errors_are_public() -> None:
@@ -84,6 +85,7 @@ EXAMPLES = [
     StoreCorrupt("outbox.db was damaged", saved=3, lost=1, copy="outbox.db.corrupt-1"),
     StoreReadOnly("outbox.db may not be written"),
     StoreGone("outbox.db was removed"),
+    StoreAway("no answer in 5 s"),
 ]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ridethrough import BufferClosed, MessageBuffer
-from ridethrough.jetstream import JetStreamMessageBuffer, StoreAway
+from ridethrough import BufferClosed, MessageBuffer, StoreAway
+from ridethrough.jetstream import JetStreamMessageBuffer
 from tests.conformance.harness import is_asyncio
 
 URL = "nats://127.0.0.1:1"

@@ -6,12 +6,12 @@ import pytest
 from nats.errors import Error as NatsError
 
 from ridethrough import Delivery, Outcome, StoreError
-from ridethrough._jetstream_books import Books, Fate
-from ridethrough._jetstream_errors import Refused, in_words, is_passing
-from ridethrough._jetstream_intake import partition_of
-from ridethrough._jetstream_store import Contents, expiry, name_of, putter, told
-from ridethrough._jetstream_streams import Layout, prepare
 from ridethrough.delivery import NO_TERMS, make_delivery
+from ridethrough.jetstream.books import Books, Fate
+from ridethrough.jetstream.failures import Refused, in_words, is_passing
+from ridethrough.jetstream.intake import partition_of
+from ridethrough.jetstream.store import Contents, expiry, name_of, putter, told
+from ridethrough.jetstream.streams import Layout, prepare
 
 
 def _put(books: Books[str], number: int) -> Delivery[str]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from anyio import create_task_group, current_time, fail_after, move_on_after, wait_all_tasks_blocked
+from anyio import create_task_group, current_time, fail_after, wait_all_tasks_blocked
 
 from ridethrough import Backoff, ConnectionState, Delivery, LinkLost, Undelivered
 from ridethrough.jsonrpc import LocalProtocolError
@@ -118,9 +118,10 @@ async def test_call_that_cannot_be_sent(params: dict[str, Any]) -> None:
 async def test_call_cancelled_while_it_waits_for_its_answer() -> None:
     async with at_work() as (daemon, client):
         daemon.freeze()
-        with move_on_after(0.01) as scope:
-            await client.call("listDevices")
-        assert scope.cancelled_caught
+        async with create_task_group() as tasks:
+            tasks.start_soon(client.call, "listDevices")
+            await wait_all_tasks_blocked()  # the request has been written
+            tasks.cancel_scope.cancel()
         daemon.thaw()
         assert await client.call("listDevices"), "the link is as good as before"
 

@@ -1,0 +1,5 @@
+"""One outbox for many machines: :class:`JetStreamMessageBuffer`, kept by a cluster of NATS servers."""
+
+from .buffer import JetStreamMessageBuffer
+
+__all__ = ["JetStreamMessageBuffer"]

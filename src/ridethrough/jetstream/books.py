@@ -1,0 +1,132 @@
+"""Books: what this host knows of messages in the shared buffer, and who waits to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from traceback import walk_tb
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ..abc import BufferStatistics
+from ..delivery import UNDELIVERED, Delivery, Outcome
+from ..errors import describe
+from ..logs import get_logger
+
+T = TypeVar("T")
+
+_log = get_logger("jetstream")
+
+
+class Fate(NamedTuple):
+    """What became of a message."""
+
+    outcome: Outcome
+    result: object = None
+    """Of an acknowledgement; or why it ended otherwise: an error, or words."""
+    attempts: int = 0
+    maybe_sent: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it ended undelivered, in words; empty if it was sent or drained."""
+        if self.outcome in (Outcome.SENT, Outcome.DRAINED):
+            return ""
+        return describe(self.result) if isinstance(self.result, BaseException) else str(self.result)
+
+    def __repr__(self) -> str:
+        return f"<Fate: {self.outcome}, attempts: {self.attempts}>"  # a result may be anything
+
+
+class Books(Generic[T]):
+    """The messages that this host has put, or has handed out, and what it has heard of them.
+
+    Args:
+        on_undelivered: told of each that has ended and was not meant to.
+
+    Attributes:
+        open: those put here that have not ended, as far as is known here, by their names in the stream.
+        leased: the one that is being sent from here.
+        late: settlements that came too late, or twice.
+        waiting_to_put: putters who wait for room.
+        putting: how many are on their way in, so that what becomes of them may be heard before it is known that they
+            are in.
+    """
+
+    def __init__(self, on_undelivered: Callable[[Delivery[T]], object] | None) -> None:
+        self.open: dict[str, Delivery[T]] = {}
+        self._names: dict[Delivery[T], str] = {}
+        self.leased: Delivery[T] | None = None
+        self.late: int = 0
+        self.waiting_to_put: int = 0
+        self.putting: int = 0
+        self._heard: dict[str, Fate] = {}  # of messages that are on their way in, as far as is known here
+        self._ended: Counter[Outcome] = Counter()
+        self._on_undelivered = on_undelivered
+
+    def accept(self, name: str, delivery: Delivery[T]) -> None:
+        """Know a message that was put here."""
+        self.open[name] = delivery
+        self._names[delivery] = name
+        fate = self._heard.pop(name, None)
+        if self.putting == 1:
+            self._heard.clear()
+        if fate is not None:
+            self.end(delivery, fate)
+
+    def hear(self, name: str, fate: Fate) -> None:
+        """Be told what became of a message of that name, which may be another host's."""
+        delivery = self.open.get(name)
+        if delivery is not None:
+            self.end(delivery, fate)
+        elif self.putting:
+            self._heard[name] = fate
+
+    def end(self, delivery: Delivery[T], fate: Fate) -> bool:
+        """Let a message reach its outcome, if it has none, and tell who waits for it and ``on_undelivered``."""
+        if delivery.outcome is not None:
+            return False
+        delivery.attempts, delivery.maybe_sent = fate.attempts, fate.maybe_sent
+        delivery._result = None if fate.outcome is Outcome.DRAINED else fate.result
+        delivery.outcome = fate.outcome
+        if (name := self._names.pop(delivery, None)) is not None:
+            del self.open[name]
+        self._ended[fate.outcome] += 1
+        for waiter in delivery._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+        if fate.outcome in UNDELIVERED and self._on_undelivered is not None:
+            try:
+                self._on_undelivered(delivery)
+            except Exception as error:
+                *_, (frame, line) = walk_tb(error.__traceback__)
+                place = f"{frame.f_code.co_filename}:{line}"
+                _log.error("on_undelivered raised %s at %s, of message %d", type(error).__name__, place, delivery.id)
+        return True
+
+    async def wait_ended(self, delivery: Delivery[Any, Any]) -> None:
+        """Return once that message has ended.
+
+        **Cancellation** changes nothing.
+        """
+        while delivery.outcome is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            delivery._waiters = [*(delivery._waiters or ()), waiter]
+            try:
+                await waiter
+            finally:
+                delivery._waiters.remove(waiter)
+
+    def statistics(self) -> BufferStatistics:
+        """Where every message is that was put, or handed out, here."""
+        leased = self.leased is not None and self.leased.outcome is None
+        queued = len(self.open) - (leased and self.leased in self._names)
+        return BufferStatistics(
+            accepted=queued + leased + self._ended.total(),
+            queued=queued,
+            leased=int(leased),
+            **{outcome.value: self._ended[outcome] for outcome in Outcome},
+            size=sum(delivery._terms.size for delivery in self.open.values()),
+            waiting_to_put=self.waiting_to_put,
+            late=self.late,
+        )

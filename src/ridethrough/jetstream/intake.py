@@ -1,0 +1,241 @@
+"""SharedIntake: puts messages into the stream, in the order of the calls, and sees to it when there is no room."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Iterable
+from hashlib import sha256
+from types import EllipsisType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from ..abc import Overflow
+from ..delivery import Delivery, DeliveryOwner, Outcome, Terms, make_delivery
+from ..errors import BufferClosed, BufferFull, MessageTooLarge, StoreAway, StoreError, StoreFull, check_seconds
+from ..intake import hashable, policy
+from .books import Books, Fate
+from .failures import NO_ROOM, Lost, Refused
+from .removal import Removal
+from .store import EXPIRES, HEADROOM, Store, named
+from .streams import Layout
+from .tasks import see_through
+from .wire import Wire
+
+T = TypeVar("T")
+
+_POLL = 0.1
+"""How often to look whether there is room, in seconds: JetStream does not say."""
+
+_RECORD = 61
+"""What JetStream adds to the name and the body of a message in a file, in bytes: 34, and the rest of its headers."""
+
+
+class Parcel(NamedTuple):
+    """A message on its way in."""
+
+    name: str
+    message: Any
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+    terms: Terms
+
+    def __repr__(self) -> str:
+        return f"<Parcel: {len(self.body)} bytes>"
+
+
+class SharedIntake(Generic[T]):
+    """Puts messages into the stream.
+
+    Several may be under way at once. Once one of them finds no room or no answer, the next ones wait behind it.
+
+    Args:
+        wire, layout, store, books, removal, owner: as their names say.
+        encode, key, ttl, overflow: as for the buffer.
+        on_expiring: called when a message that may become too old has come in.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        layout: Layout,
+        store: Store,
+        books: Books[T],
+        removal: Removal[T],
+        owner: DeliveryOwner,
+        *,
+        encode: Callable[[T], bytes],
+        key: Callable[[T], Hashable] | None,
+        ttl: float | None,
+        overflow: Overflow,
+        on_expiring: Callable[[], None],
+    ) -> None:
+        self._wire = wire
+        self._layout = layout
+        self._store = store
+        self._books = books
+        self._removal = removal
+        self._owner = owner
+        self._encode = encode
+        self._key = key
+        self._ttl = ttl
+        self._policy = overflow
+        self._on_expiring = on_expiring
+        self._turn = asyncio.Lock()  # of those who found no room, or no answer
+        self._full = False  # the first of these found no room
+        self.closed: int = 0
+
+    async def put(
+        self, messages: Iterable[T], ttl: float | EllipsisType | None, overflow: Overflow | str | EllipsisType
+    ) -> list[Delivery[T]]:
+        """See :meth:`JetStreamMessageBuffer.put_many`."""
+        rule = self._policy if isinstance(overflow, EllipsisType) else policy(overflow)
+        if isinstance(ttl, EllipsisType):
+            ttl = self._ttl
+        else:
+            check_seconds("ttl", ttl, none=True)
+        if not isinstance(messages, Iterable):
+            raise TypeError(f"messages must be an iterable, not {type(messages).__name__}")
+        parcels = [self._parcel(message, ttl) for message in messages]
+        await checkpoint_if_cancelled()
+        self._books.putting += 1
+        try:
+            return [await self._put(parcel, rule) for parcel in parcels]
+        finally:
+            self._books.putting -= 1
+
+    def _parcel(self, message: T, ttl: float | None) -> Parcel:
+        key = None if self._key is None else hashable("key must return something", self._key(message))
+        body = self._encode(message)
+        if type(body) is not bytes:
+            raise TypeError(f"encode must return bytes, not {type(body).__name__}")
+        name = self._store.new_name()
+        headers = named(name)
+        subject = self._layout.inlet(partition_of(key, self._layout.partitions))
+        size = _RECORD + len(subject) + len(name) + len(body)
+        expires_at = None if ttl is None else time.time() + ttl
+        if expires_at is not None:
+            headers[EXPIRES] = repr(expires_at)
+            size += len(EXPIRES) + len(headers[EXPIRES]) + 4
+        if self._layout.max_bytes is not None and size > self._layout.max_bytes:
+            raise MessageTooLarge(size, self._layout.max_bytes)
+        if len(body) > self._wire.max_payload - HEADROOM:
+            raise MessageTooLarge(len(body), self._wire.max_payload - HEADROOM)
+        return Parcel(name, message, subject, body, headers, Terms(key, size, expires_at))
+
+    async def _put(self, parcel: Parcel, rule: Overflow) -> Delivery[T]:
+        if self.closed:
+            raise BufferClosed("the buffer is closed")
+        if not self._turn.locked():
+            try:
+                return await self._try(parcel)
+            except Lost:
+                pass
+            except Refused as refused:
+                if not refused.is_full or rule in (Overflow.REJECT, Overflow.DROP_NEWEST):
+                    return await self._refused(parcel, rule, refused)
+        elif self._full and rule in (Overflow.REJECT, Overflow.DROP_NEWEST):
+            return await self._refused(parcel, rule, NO_ROOM)
+        self._books.waiting_to_put += 1
+        try:
+            async with self._turn:
+                return await self._put_in_turn(parcel, rule)
+        finally:
+            self._books.waiting_to_put -= 1
+
+    async def _put_in_turn(self, parcel: Parcel, rule: Overflow) -> Delivery[T]:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._layout.put_timeout
+        sent = False
+        try:
+            while not self.closed:
+                try:
+                    return await self._try(parcel)
+                except Lost as lost:
+                    sent = sent or lost.sent
+                    if loop.time() >= give_up:
+                        raise self._away(str(lost), sent) from None
+                    # As long as it has never left, a cancellation is in time.
+                    await (see_through(self._wire.pause(_POLL)) if sent else self._wire.pause(_POLL))
+                except Refused as refused:
+                    if not refused.is_full or rule in (Overflow.REJECT, Overflow.DROP_NEWEST):
+                        return await self._refused(parcel, rule, refused)
+                    self._full = True
+                    give_up = loop.time() + self._layout.put_timeout
+                    sent = False
+                    if rule is Overflow.WAIT:
+                        await asyncio.sleep(_POLL)
+                    elif not await see_through(self._make_room()):
+                        raise BufferFull("the buffer is full of what is being sent and never dropped") from None
+        finally:
+            self._full = False
+        raise BufferClosed("the buffer was closed while this waited")
+
+    async def _try(self, parcel: Parcel) -> Delivery[T]:
+        """Put it, once.
+
+        **Cancellation** comes to effect afterwards.
+        """
+        number = await self._store.put(parcel.subject, parcel.body, parcel.headers)
+        delivery = make_delivery(self._owner, number, parcel.message, parcel.terms)
+        self._books.accept(parcel.name, delivery)
+        if parcel.terms.expires_at is not None:
+            self._on_expiring()
+        return delivery
+
+    async def _make_room(self) -> bool:
+        try:
+            return await self._removal.drop_oldest("the buffer was full")
+        except Lost as lost:
+            raise self._away(str(lost), sent=False) from None
+        except Refused as refused:
+            raise _as_store_error(refused) from None
+
+    async def _refused(self, parcel: Parcel, rule: Overflow, refused: Refused) -> Delivery[T]:
+        """There is no room, and none is made; or it is refused for another reason."""
+        if not refused.is_full:
+            raise _as_store_error(refused)
+        if rule is Overflow.REJECT:
+            raise BufferFull(f"the buffer is full: {refused}")
+        delivery: Delivery[T] = make_delivery(self._owner, 0, parcel.message, parcel.terms)
+        fate = Fate(Outcome.DROPPED, "the buffer was full")
+        until = asyncio.get_running_loop().time() + self._layout.put_timeout
+        try:
+            await see_through(self._wire.insist(lambda: self._store.bury(0, parcel.body, fate, parcel.name), until))
+        except Lost as lost:
+            raise self._away(str(lost), sent=False) from None
+        except Refused as other:
+            raise _as_store_error(other) from None
+        self._books.end(delivery, fate)
+        return delivery
+
+    def _away(self, reason: str, sent: bool) -> StoreAway:
+        known = "the message may have been put" if sent else "the message was not put"
+        return StoreAway(f"JetStream did not answer in {self._layout.put_timeout:g} s: {reason}; {known}")
+
+
+def _as_store_error(refused: Refused) -> StoreError:
+    if refused.no_disk:
+        return StoreFull(f"JetStream has no room on its disks: {refused}")
+    return StoreError(f"JetStream refuses: {refused}")
+
+
+def partition_of(key: Hashable, partitions: int) -> int:
+    """Where the messages of a key go: the same on every host, and nothing of the key can be told from it."""
+    if partitions == 1:
+        return 0
+    match key:
+        case str():
+            text = b"s" + key.encode("utf-8", "surrogatepass")
+        case bytes():
+            text = b"b" + key
+        case int():
+            text = b"i%d" % key
+        case None:
+            text = b""
+        case _:
+            allowed = f"a str, bytes, an int or None with partitions={partitions}"
+            raise TypeError(f"key must return {allowed}, not {type(key).__name__}")
+    return int.from_bytes(sha256(text).digest()[:8]) % partitions

@@ -1,0 +1,183 @@
+"""Removal: takes messages out of the stream that are not being sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from ..delivery import UNDELIVERED, Delivery, Outcome
+from ..logs import get_logger
+from .books import Books, Fate
+from .failures import Lost, Refused
+from .lease import UNREADABLE, SharedOwner
+from .pulls import Pulls
+from .store import Handed, Kept, State, Store, name_of
+from .streams import Layout
+from .wire import Wire
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_log: logging.Logger = get_logger("jetstream")
+
+_SHORTLY = 0.1
+"""How long to wait to be handed the oldest message before one is taken that is not handed out, in seconds."""
+
+
+class Removal(Generic[T]):
+    """Takes messages out that are not being sent.
+
+    JetStream has no such step. So a message is handed to this host first, if no other is sending at the moment: nobody
+    else can have it then. Otherwise it is looked at whether the message is being sent, and then it is deleted; if it
+    was handed out within that moment, it has ended all the same, and ``maybe_sent`` says so.
+
+    Args:
+        wire, layout, store, pulls, books, owner: as their names say.
+    """
+
+    def __init__(
+        self, wire: Wire, layout: Layout, store: Store, pulls: Pulls, books: Books[T], owner: SharedOwner[T]
+    ) -> None:
+        self._wire = wire
+        self._layout = layout
+        self._store = store
+        self._pulls = pulls
+        self._books = books
+        self._owner = owner
+
+    async def drop_oldest(self, reason: str) -> bool:
+        """Drop the oldest message that is not being sent; False: there is none.
+
+        Raises:
+            Lost, Refused: as the steps raise them.
+        """
+        if self._owner.leased_number() is None and self._layout.partitions == 1:  # or else it is not the oldest of all
+            handed = await self._pulls.take(_SHORTLY, paused=True)
+            if handed is not None:
+                await self._end(handed, Outcome.DROPPED, reason)
+                return True
+        number = 0
+        while (kept := await self._next(number)) is not None:
+            if await self.remove(kept, Outcome.DROPPED, reason):
+                return True
+            number = kept.number
+        return False
+
+    async def cancel(self, delivery: Delivery[T]) -> bool:
+        """End a message CANCELLED that was put here, if it is not being sent; False: it is, or it has ended."""
+        if delivery not in self._books.open.values():
+            return False
+        kept = await self._insist(lambda: self._store.look(delivery.id))
+        return kept is not None and await self.remove(kept, Outcome.CANCELLED, "its sender took it back")
+
+    async def drain(self, patience: float) -> list[T]:
+        """Take out everything that is not being sent, and return it in order.
+
+        Args:
+            patience: how long to wait for what another host is sending, in seconds: what is behind that can be had
+                only then.
+
+        Raises:
+            Lost, Refused: as the steps raise them, if nothing was taken out by then.
+        """
+        drained: dict[int, T] = {}
+        try:
+            await self._drain(drained, patience)
+        except (Lost, Refused) as error:
+            if not drained:
+                raise
+            _log.warning("not everything could be drained: %s", error)
+        return [drained[number] for number in sorted(drained)]
+
+    async def _drain(self, drained: dict[int, T], patience: float) -> None:
+        if self._owner.leased_number() is not None:  # nobody else can be handed anything of that partition now
+            number = 0
+            while (kept := await self._next(number)) is not None:
+                number = kept.number
+                message = self._owner.decoded(number, kept.body)
+                if message is None:
+                    await self.remove(kept, Outcome.REJECTED, UNREADABLE)
+                elif await self.remove(kept, Outcome.DRAINED, ""):
+                    drained[number] = message[0]
+            return
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + patience
+        while (await self._insist(self._store.contents)).messages and loop.time() < give_up:
+            self._owner.resume_deferred()
+            while (handed := await self._pulls.take(_SHORTLY, paused=True)) is not None:
+                message = self._owner.decoded(handed.number, handed.body)
+                if message is None:
+                    await self._end(handed, Outcome.REJECTED, UNREADABLE)
+                else:
+                    drained[handed.number] = message[0]
+                    await self._end(handed, Outcome.DRAINED, "")
+                if not handed.left and self._layout.partitions == 1:
+                    break
+
+    async def remove(self, kept: Kept, outcome: Outcome, reason: str) -> bool:
+        """End a message in the stream that way; False: it is being sent, or has ended.
+
+        Raises:
+            Lost, Refused: as the steps raise them.
+        """
+        partition = int(kept.subject.rsplit(".", 1)[1])
+        name = name_of(kept.headers)
+        delivery = self._books.open.get(name)
+        last, is_out = await self._insist(lambda: self._store.out(partition))
+        if is_out and last == kept.number:  # it is being sent, or was given back, which looks the same
+            if self._owner.leased_number() == kept.number:
+                return False
+            handed = await self._pulls.take_this(kept.number, _SHORTLY)
+            if handed is not None:
+                await self._end(handed, outcome, reason)
+            return handed is not None
+        state = await self._insist(lambda: self._store.state(kept.number)) if kept.number <= last else None
+        _, attempts, maybe_sent = state or State(0, 0, False)
+        fate = Fate(outcome, reason, attempts, maybe_sent)
+        letter: int | None = None
+        if outcome in UNDELIVERED:
+            known_as = self._store.new_name()  # of its own: a dead letter that is taken back may come again
+            letter = await self._insist(lambda: self._store.bury(kept.number, kept.body, fate, known_as))
+            last, is_out = await self._insist(lambda: self._store.out(partition))
+        gone = is_out and last == kept.number
+        if gone or not await self._delete(self._layout.name, kept.number):
+            if letter is not None:
+                await self._delete(self._layout.dead, letter)
+            return False
+        if last < kept.number <= (await self._insist(lambda: self._store.out(partition)))[0]:
+            fate = fate._replace(maybe_sent=True)  # perhaps it was handed out in that moment
+        if letter is not None and delivery is not None and delivery.outcome is Outcome.SENT:
+            await self._delete(self._layout.dead, letter)  # in that moment it was sent from here
+        self._books.hear(name, fate)
+        with suppress(Lost):
+            await self._store.tell(name, fate)
+            if state is not None:
+                await self._store.forget_state(kept.number)
+        return True
+
+    async def _end(self, handed: Handed, outcome: Outcome, reason: str) -> None:
+        """End a message that was handed to this host."""
+        known = await self._pulls.known(handed)
+        fate = Fate(outcome, reason, known.attempts, known.maybe_sent)
+        await self._owner.end_handed(handed, fate, handed.until)
+        self._books.hear(name_of(handed.headers), fate)
+
+    async def _next(self, number: int) -> Kept | None:
+        """The first message after that number."""
+        return await self._insist(lambda: self._store.next(number + 1))
+
+    async def _delete(self, stream: str, number: int) -> bool:
+        tries = 0
+
+        async def delete() -> bool:
+            nonlocal tries
+            tries += 1
+            return await self._store.delete(stream, number) or tries > 1  # the first one may have done it
+
+        return await self._insist(delete)
+
+    async def _insist(self, work: Callable[[], Awaitable[R]]) -> R:
+        return await self._wire.insist(work, asyncio.get_running_loop().time() + self._layout.put_timeout)
