@@ -22,7 +22,8 @@
 
 The first five are raised by the buffer, the next four by links, for the supervisor to act on, the rest by what keeps
 messages beyond the program. Wrong arguments raise :class:`TypeError` or :class:`ValueError`, as everywhere in Python.
-No text of an error holds a message. An error's ``args`` are what it was made from, so that it can be copied and pickled.
+No text of an error holds a message. An error's ``args`` are what it was made from, so that it can be copied and
+pickled.
 """
 
 from __future__ import annotations
