@@ -10,11 +10,13 @@ from ridethrough import (
     Backoff,
     BufferStatistics,
     ConnectionState,
+    DeadLetter,
     Delivery,
     Outcome,
     ReconnectSupervisor,
     Transition,
 )
+from ridethrough.jetstream import JetStreamMessageBuffer
 from ridethrough.signal_cli import (
     Confirmation,
     Data,
@@ -34,7 +36,10 @@ from ridethrough.signal_cli import (
     SignalMessage,
     SignalOutbox,
     TextMessage,
+    decode_message,
+    encode_message,
 )
+from ridethrough.sqlite import SQLiteJournal, connect, put, serve
 
 
 class WordLink:
@@ -67,6 +72,32 @@ async def buffers() -> None:
                 assert_type(entry.ack("result"), bool)
         await buffer.put(5)  # type: ignore[arg-type]
         AsyncMessageBuffer[str](max_size="10")  # type: ignore[arg-type]
+
+
+async def durable() -> None:
+    journal = SQLiteJournal[str]("outbox.db", durability="process-safe")
+    async with AsyncMessageBuffer(journal=journal) as buffer:
+        assert_type(buffer, AsyncMessageBuffer[str])
+        assert_type(buffer.waiting(), list[Delivery[str, Any]])
+        assert_type(await buffer.dead_letters(), list[DeadLetter])
+        assert_type(await buffer.put_again(1, 2), list[Delivery[str, Any]])
+        assert_type(await buffer.forget(1), int)
+        async with connect("outbox.db", timeout=5) as client:
+            assert_type(await client.put("hello", ttl=60), list[int])
+        assert_type(await put("outbox.db", "hello"), int)
+        await serve(buffer)
+    signal = SQLiteJournal("outbox.db", encode=encode_message, decode=decode_message)
+    assert_type(signal, SQLiteJournal[SignalMessage])
+    AsyncMessageBuffer[int](journal=journal)  # type: ignore[arg-type]
+
+
+async def shared() -> None:
+    async with JetStreamMessageBuffer[str]("nats://127.0.0.1:4222", key=len, replicas=3) as buffer:
+        delivery = await buffer.put("hello", ttl=60)
+        assert_type(delivery, Delivery[str, Any])
+        assert_type(await buffer.cancel(delivery), bool)
+        assert_type(await buffer.count(), int)
+        assert_type(ReconnectSupervisor(WordLink, buffer), ReconnectSupervisor[str])
 
 
 async def supervisors(buffer: AsyncMessageBuffer[str], numbers: AsyncMessageBuffer[int]) -> None:
