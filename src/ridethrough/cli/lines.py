@@ -13,7 +13,7 @@ from typing import Self
 from anyio import CancelScope, Event, sleep, wait_readable
 from anyio.lowlevel import checkpoint
 
-from ..buffer import AsyncMessageBuffer
+from ..abc import MessageBuffer
 from ..errors import RidethroughError, StoreError
 from ..logs import get_logger
 from ..signal_cli import SignalMessage, Target, TextMessage
@@ -94,7 +94,7 @@ class LineIntake:
         targets: whom they go to.
     """
 
-    def __init__(self, buffer: AsyncMessageBuffer[SignalMessage], targets: Sequence[Target]) -> None:
+    def __init__(self, buffer: MessageBuffer[SignalMessage], targets: Sequence[Target]) -> None:
         self._buffer = buffer
         self._targets = targets
         is_there = bool(targets) and sys.stdin is not None and not sys.stdin.isatty()

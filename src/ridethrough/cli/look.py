@@ -28,18 +28,19 @@ def status(options: argparse.Namespace) -> int:
 async def _status(settings: Settings, *, as_json: bool) -> int:
     async with reach(settings) as client:
         answer = await client.request("status")
-        owner = None if client.is_owner else answer["owner"]
-    answer = {"outbox": str(settings.outbox), **answer, "owner": owner}
+        if client.is_owner:
+            answer["owner"] = None
+    answer = {"outbox": str(settings.outbox), **answer}
     tell(json.dumps(answer) + "\n" if as_json else facts(list(_facts(answer))))
     return DONE
 
 
 def _facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
     counts = answer["statistics"]
-    found = [
-        ("outbox", answer["outbox"]),
-        ("owner", "nobody: what waits is sent once somebody runs it" if answer["owner"] is None else _owner(answer)),
-    ]
+    found = [("outbox", answer["outbox"])]
+    if "owner" in answer:
+        nobody = "nobody: what waits is sent once somebody runs it"
+        found.append(("owner", nobody if answer["owner"] is None else _owner(answer)))
     if "link" in answer:
         found += [("link", _state(answer["link"])), ("signal", _state(answer["service"]))]
     waiting = f"{counts['queued'] + counts['leased']} of {answer['max_size']}"
@@ -49,7 +50,7 @@ def _facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
         for hold in answer.get("holds", ())
     ]
     found.append(("dead letters", str(answer["dead_letters"])))
-    if answer["owner"] is not None:
+    if answer.get("owner") is not None:
         ends = ("sent", "dropped", "expired", "rejected", "cancelled", "unknown")
         ended = [f"{counts[end]} {end}" for end in ends if counts[end]]
         found.append(("since it runs", ", ".join(ended) or "nothing has ended"))

@@ -1,10 +1,10 @@
-"""Reaching an outbox, whoever owns it: what the commands that put, look and change have in common."""
+"""Reaching an outbox, on this machine's disk or on servers: nobody else has to know which of these it is."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeAlias
 
 import anyio
 
@@ -12,9 +12,12 @@ from ..errors import RidethroughError
 from ..signal_cli.codec import decode_message, encode_message, summarize
 from ..signal_cli.messages import SignalMessage
 from ..sqlite.client import OutboxClient, connect
-from .exits import CommandFailed
+from .address import Servers
+from .exits import CommandFailed, UsageError
+from .servers import SharedClient
 from .settings import Settings
 
+Client: TypeAlias = OutboxClient[SignalMessage] | SharedClient
 P = ParamSpec("P")
 _PAGE = 100
 
@@ -31,7 +34,7 @@ def perform(work: Callable[P, Awaitable[int]], *args: P.args, **kwargs: P.kwargs
 
     try:
         return anyio.run(run)
-    except CommandFailed:
+    except (CommandFailed, UsageError):
         raise
     except (RidethroughError, OSError, ValueError) as error:
         raise CommandFailed(str(error)) from error
@@ -42,13 +45,17 @@ def perform(work: Callable[P, Awaitable[int]], *args: P.args, **kwargs: P.kwargs
 
 
 @asynccontextmanager
-async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[OutboxClient[SignalMessage]]:
-    """A client of the outbox: through its owner, or, if it has none, by owning it for a moment.
+async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[Client]:
+    """A client of the outbox: through its owner, or, if it has none, by owning it for a moment; or by way of servers.
 
     Args:
         settings: which one.
         create: whether it may be made now; otherwise it must be there: a wrong name makes no file.
     """
+    if isinstance(settings.outbox, Servers):
+        async with SharedClient(settings.outbox, settings) as shared:
+            yield shared
+        return
     if not create and not settings.outbox.exists():
         raise CommandFailed(f"there is no outbox {settings.outbox}")
     terms: dict[str, Any] = {} if settings.overflow is None else {"overflow": settings.overflow}
@@ -63,9 +70,17 @@ async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[Ou
         yield client
 
 
-async def entries(client: OutboxClient[SignalMessage], method: str) -> list[dict[str, Any]]:
+def is_new(settings: Settings) -> bool:
+    """Whether there is no outbox of that name yet; of one on servers, they tell."""
+    return not isinstance(settings.outbox, Servers) and not settings.outbox.exists()
+
+
+async def entries(client: Client, method: str) -> list[dict[str, Any]]:
     """All that ``waiting`` or ``dead_letters`` list, page by page."""
     found: list[dict[str, Any]] = []
+    if isinstance(client, SharedClient):
+        found += await client.request(method)
+        return found
     limit = _PAGE
     while True:
         try:

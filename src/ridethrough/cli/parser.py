@@ -84,7 +84,10 @@ def _add(commands: _Commands, name: str, does: str, more: str = "") -> _Parser:
     """A command that works on an outbox."""
     description = f"{does[0].upper()}{does[1:]}. {more}".strip()
     parser = commands.add_parser(name, help=does, description=description, allow_abbrev=False)
-    parser.add_argument("--outbox", metavar="FILE", help="the file that keeps the messages")
+    parser.add_argument(
+        "--outbox", metavar="FILE", help="the file that keeps the messages; or nats://HOST,HOST/NAME for servers"
+    )
+    parser.add_argument("--nats-creds", metavar="FILE", help="credentials for these servers")
     parser.add_argument("--config", metavar="FILE", help="a file in TOML with what no option says")
     return parser
 

@@ -16,16 +16,11 @@ from typing import Any
 
 from anyio import CancelScope, Event, create_task_group, current_time, open_signal_receiver, sleep
 
-from ..abc import Overflow
-from ..buffer import AsyncMessageBuffer
+from ..abc import BufferStatistics
 from ..delivery import Delivery, Outcome
-from ..errors import StoreLocked
 from ..logs import get_logger
-from ..signal_cli import SignalClient, SignalMessage, size_of, target_of
-from ..signal_cli.codec import decode_message, encode_message, summarize
+from ..signal_cli import SignalClient
 from ..signal_cli.endpoints import parse_endpoint
-from ..sqlite import SQLiteJournal
-from ..sqlite.door import serve
 from ..views import LogView, View, make_view
 from .exits import DONE, WAITING, UsageError
 from .health import about, glance
@@ -33,13 +28,10 @@ from .lines import LineIntake
 from .logbook import logging_to
 from .notify import Notifier
 from .outbox import perform
+from .owned import Owned, own
 from .settings import Settings, read_settings
 from .tables import count
 
-_LOCK_TIMEOUT = 10.0
-"""For how long to wait for an outbox that another process has open, in seconds: a ``send`` has it for a moment."""
-_TELL_AFTER = 0.5
-_PAUSE = 0.05
 logger: Logger = get_logger("cli")
 
 
@@ -93,6 +85,7 @@ class _Runner:
         self._endpoint: str = settings.endpoint
         self._view = view
         self._notifier = Notifier()
+        self._opening = CancelScope()
         self._stop = Event()
         self._deadline = math.inf  # for what is sent after that
         self._patience = CancelScope()
@@ -106,6 +99,7 @@ class _Runner:
             else:
                 self._deadline = current_time() + self._settings.close_timeout
                 self._stop.set()
+                self._opening.cancel()
 
     def _until_deadline(self) -> CancelScope:
         self._patience = CancelScope(deadline=self._deadline)
@@ -114,69 +108,41 @@ class _Runner:
     async def run(self) -> int:
         """Open the outbox, send from it until it is to stop, and return the exit status."""
         async with AsyncExitStack() as stack:
-            buffer = await self._open(stack)
-            if buffer is None:
+            outbox = None
+            with self._opening:
+                outbox = await stack.enter_async_context(own(self._settings, _tell))
+            if outbox is None:  # it is to stop before
                 return DONE
             client = SignalClient(
                 self._endpoint,
                 account=self._settings.account,
-                buffer=buffer,
+                buffer=outbox.buffer,
                 on_doubt=self._settings.on_doubt,
                 close_timeout=0,
             )
             await stack.enter_async_context(client)
-            await self._work(client)
-            left = []
-            with self._until_deadline():  # what came while it went on with what was there
-                left = await client.aclose(None)
-            left += await client.aclose()
-        if not left:
+            await self._work(client, outbox)
+            left = await outbox.close(client, self._until_deadline)
+        if left == 0:
             logger.info("stopped; nothing waits")
             return DONE
-        logger.warning("stopped; %s in %s, to be sent by the next run", _waits(len(left)), self._settings.outbox)
+        waits = "nobody knows what waits" if left is None else _waits(left)
+        logger.warning("stopped; %s in %s, to be sent by the next run", waits, self._settings.outbox)
         return WAITING
 
-    async def _open(self, stack: AsyncExitStack) -> AsyncMessageBuffer[SignalMessage] | None:
-        """The outbox, open; None if it is to stop before."""
-        settings = self._settings
-        began, told = current_time(), False
-        while not self._stop.is_set():
-            journal = SQLiteJournal(settings.outbox, encode=encode_message, decode=decode_message)
-            buffer = AsyncMessageBuffer(
-                settings.max_size,
-                ttl=settings.ttl,
-                overflow=settings.overflow or Overflow.DROP_OLDEST,
-                key=target_of,
-                size_of=size_of,
-                on_undelivered=_tell,
-                journal=journal,
-            )
-            try:
-                return await stack.enter_async_context(buffer)
-            except StoreLocked as locked:
-                waited = current_time() - began
-                if waited > _LOCK_TIMEOUT:
-                    raise
-                if waited > _TELL_AFTER and not told:
-                    told = True
-                    owner = "another program" if locked.owner is None else f"process {locked.owner}"
-                    logger.warning("%s is in use by %s: waiting for it", settings.outbox, owner)
-            await sleep(_PAUSE)
-        return None
-
-    async def _work(self, client: SignalClient) -> None:
+    async def _work(self, client: SignalClient[Any], outbox: Owned) -> None:
         """Take and send messages until it is to stop, and then for a while what is there by then."""
         lines = LineIntake(client.buffer, self._settings.targets)
         async with create_task_group() as tasks:
             tell = partial(about, client, self._endpoint, self._settings.account)
-            await tasks.start(partial(serve, client.buffer, summarize=summarize, about=tell))
+            await tasks.start(outbox.serve, tell)
             tasks.start_soon(lines.run)
-            tasks.start_soon(self._refresh, client)
-            logger.info("%s is open: %s", self._settings.outbox, _waits(len(client.buffer)))
+            logger.info("%s is open: %s", self._settings.outbox, _waits(_count(await outbox.statistics())))
+            tasks.start_soon(self._refresh, client, outbox)
             self._notifier.ready()
             await self._stop.wait()
             self._notifier.stopping()
-            if waiting := len(client.buffer):
+            if waiting := _count(await outbox.statistics()):
                 logger.info(
                     "stopping: %s; what can be sent has %g s, or until a second signal",
                     _waits(waiting),
@@ -187,14 +153,19 @@ class _Runner:
                 await client.buffer.flush()
             tasks.cancel_scope.cancel()
 
-    async def _refresh(self, client: SignalClient) -> None:
+    async def _refresh(self, client: SignalClient[Any], outbox: Owned) -> None:
         while True:
-            status = glance(client)
+            status = glance(client, await outbox.statistics(), outbox.trouble)
             with suppress(OSError):  # the terminal has gone
                 self._view.show(status)
-            waiting = status.statistics.queued + status.statistics.leased
-            self._notifier.status(f"{status.state.replace('_', ' ')}; {_waits(waiting)}")
+            waiting = _waits(_count(status.statistics))
+            self._notifier.status(f"{status.state.replace('_', ' ')}; {outbox.trouble or waiting}")
             await sleep(self._view.interval)
+
+
+def _count(statistics: BufferStatistics) -> int:
+    """How many messages have not ended."""
+    return statistics.queued + statistics.leased
 
 
 def _waits(number: int) -> str:

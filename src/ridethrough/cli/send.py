@@ -18,10 +18,9 @@ from ..errors import BufferFull
 from ..jsonrpc import MAX_STRING
 from ..signal_cli.content import Attachment
 from ..signal_cli.messages import SignalMessage, TextMessage
-from ..sqlite.client import OutboxClient
 from .exits import DONE, FAILED, WAITING, UsageError, remark, tell
 from .fates import Fates
-from .outbox import perform, reach
+from .outbox import Client, is_new, perform, reach
 from .settings import Settings, read_seconds, read_settings
 from .tables import escape
 
@@ -89,15 +88,13 @@ async def _send(
 
 
 @asynccontextmanager
-async def _putting(
-    settings: Settings, messages: Sequence[SignalMessage]
-) -> AsyncIterator[tuple[OutboxClient[SignalMessage], list[int]]]:
+async def _putting(settings: Settings, messages: Sequence[SignalMessage]) -> AsyncIterator[tuple[Client, list[int]]]:
     """Put them, and give their numbers, and the client that has put them."""
-    is_new, is_told = not settings.outbox.exists(), False
+    new, is_told = is_new(settings), False
     while True:
         async with reach(settings, create=True) as client:
             if ids := await _put(client, settings, messages):
-                if is_new:
+                if new:
                     remark(f"{settings.outbox} is a new outbox")
                 yield client, ids
                 return
@@ -107,7 +104,7 @@ async def _putting(
         await sleep(_PAUSE)
 
 
-async def _put(client: OutboxClient[SignalMessage], settings: Settings, messages: Sequence[SignalMessage]) -> list[int]:
+async def _put(client: Client, settings: Settings, messages: Sequence[SignalMessage]) -> list[int]:
     """Put them, and return their numbers; none if they have to wait for room, which nobody makes while we are at it."""
     terms: dict[str, Any] = {} if settings.ttl is None else {"ttl": settings.ttl}
     if settings.overflow is not None:

@@ -17,6 +17,7 @@ from ..abc import Overflow
 from ..errors import check_seconds
 from ..sender import OnDoubt
 from ..signal_cli.targets import Target, check_account, make_target
+from .address import Servers, read_servers
 from .exits import UsageError
 
 PREFIX = "RIDETHROUGH_"
@@ -27,7 +28,7 @@ class Settings:
     """What was asked for, checked.
 
     Attributes:
-        outbox: the file that keeps the messages.
+        outbox: what keeps the messages: a file, or servers.
         endpoint: where the daemon listens; None: nobody has said. Who connects to it checks it.
         account: whose messages; None: of the daemon's only account.
         targets: whom messages go to; may be empty.
@@ -37,9 +38,10 @@ class Settings:
         on_doubt: whether a message that may have arrived is sent again.
         close_timeout: for how long ``run`` goes on sending when it ends, in seconds.
         quiet: whether ``run`` tells of nothing but trouble.
+        nats_creds: the file that says to servers who this is; None: the address says it, if need be.
     """
 
-    outbox: Path
+    outbox: Path | Servers
     endpoint: str | None = None
     account: str | None = None
     targets: tuple[Target, ...] = ()
@@ -49,6 +51,7 @@ class Settings:
     on_doubt: OnDoubt = OnDoubt.RETRY
     close_timeout: float = 10.0
     quiet: bool = False
+    nats_creds: Path | None = None
 
 
 class Source(NamedTuple):
@@ -78,11 +81,10 @@ def read_settings(options: Mapping[str, Any], environment: Mapping[str, str]) ->
         for name, read in _READERS.items():
             if name in source.values:
                 try:
-                    found[name.replace("-", "_")] = read(source.values[name])
+                    value = read(source.values[name])
                 except ValueError as error:
                     raise UsageError(f"{source.place(name)} must be {error}") from None
-        if "outbox" in source.values:
-            found["outbox"] = source.folder / found["outbox"]
+                found[name.replace("-", "_")] = source.folder / value if isinstance(value, Path) else value
     if "outbox" not in found:
         raise UsageError(f"which outbox? name its file by --outbox, {PREFIX}OUTBOX, or outbox in the file of --config")
     targets: tuple[Target, ...] = ()
@@ -131,6 +133,11 @@ def _path(value: Any) -> Path:
         return Path(_text(value)).expanduser()
     except RuntimeError:
         raise ValueError("a path in a home folder that there is") from None
+
+
+def _outbox(value: Any) -> Path | Servers:
+    text = _text(value)
+    return read_servers(text) if "://" in text else _path(text)
 
 
 def _account(value: Any) -> str:
@@ -185,7 +192,7 @@ def _yes_or_no(value: Any) -> bool:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "outbox": _path,
+    "outbox": _outbox,
     "endpoint": _text,
     "account": _account,
     "max-size": _max_size,
@@ -194,6 +201,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "on-doubt": _one_of(OnDoubt),
     "close-timeout": partial(read_seconds, zero=True),
     "quiet": _yes_or_no,
+    "nats-creds": _path,
 }
 
 

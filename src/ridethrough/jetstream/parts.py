@@ -57,7 +57,7 @@ class Parts(Generic[T]):
         ttl: float | None,
         overflow: Overflow,
     ) -> None:
-        self.wire = Wire(servers, options)
+        self.wire: Wire = Wire(servers, options)
         self.closed: asyncio.Event = asyncio.Event()
         self._layout = layout
         self._books = books

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from anyio import CancelScope, create_task_group, fail_after
 
+from ..abc import MessageBuffer
 from ..backoff import Backoff
 from ..buffer import AsyncMessageBuffer
 from ..delivery import Delivery, Outcome
@@ -24,14 +25,14 @@ from .inbox import Confirmation, Inbox, Mailbox
 from .judge import Hold, HoldReason, Judge, OnUntrusted
 from .link import SignalLink
 from .messages import ExpirationTimer, SignalMessage, size_of, target_of
-from .outbox import SignalOutbox
+from .outbox import B_co, SignalOutbox
 from .service import ServiceStatus
 from .targets import check_account, make_target, read_person
 
 logger: Logger = get_logger("signal_cli")
 
 
-class SignalClient(SignalOutbox):
+class SignalClient(SignalOutbox[B_co]):
     """Sends and receives through Signal, by way of a signal-cli daemon that may come and go.
 
     ::
@@ -55,7 +56,8 @@ class SignalClient(SignalOutbox):
         headers: what to send with each HTTP request, for a proxy that asks for authentication.
         buffer: holds the messages; by default one of 100 messages with the target as key. Give your own to choose its
             size, age, overflow policy and ``on_undelivered``, with ``key=target_of`` so that a pause for one target
-            holds up no other, and with ``size_of=size_of`` if it has ``max_bytes``. It is closed with the client.
+            holds up no other, and with ``size_of=size_of`` if it has ``max_bytes``; or any other
+            :class:`~ridethrough.abc.MessageBuffer`. It is closed with the client.
         shares_files: whether the daemon sees this machine's files: see :class:`SignalOutbox`.
         on_untrusted: what to do about a message for somebody whose safety number has changed; see
             :class:`OnUntrusted`.
@@ -82,7 +84,7 @@ class SignalClient(SignalOutbox):
         *,
         account: str | None = None,
         headers: Mapping[str, str] | None = None,
-        buffer: AsyncMessageBuffer[SignalMessage] | None = None,
+        buffer: B_co | AsyncMessageBuffer[SignalMessage] | None = None,
         shares_files: bool = False,
         on_untrusted: OnUntrusted | str = OnUntrusted.PARK,
         backoff: Backoff = Backoff(),  # noqa: B008, it is immutable
@@ -99,8 +101,8 @@ class SignalClient(SignalOutbox):
         check_seconds("close_timeout", close_timeout, zero=True, none=True)
         if buffer is None:
             buffer = AsyncMessageBuffer(key=target_of, size_of=size_of)
-        elif not isinstance(buffer, AsyncMessageBuffer):
-            raise TypeError(f"buffer must be an AsyncMessageBuffer or None, not {type(buffer).__name__}")
+        elif not isinstance(buffer, MessageBuffer):
+            raise TypeError(f"buffer must be a MessageBuffer or None, not {type(buffer).__name__}")
         super().__init__(buffer, shares_files=shares_files)
         self.service: ServiceStatus = ServiceStatus()
         self._judge = Judge(self.service, backoff, on_untrusted)
@@ -128,7 +130,8 @@ class SignalClient(SignalOutbox):
         self._mistake: Exception | None = None
 
     def __repr__(self) -> str:
-        return f"<SignalClient {self._endpoint}, {self.supervisor.state}, {len(self.buffer)} messages>"
+        now = self.buffer.statistics()
+        return f"<SignalClient {self._endpoint}, {self.supervisor.state}, {now.queued + now.leased} messages>"
 
     async def __aenter__(self) -> Self:
         if self._starting or self.supervisor.state is not ConnectionState.IDLE:
@@ -200,6 +203,7 @@ class SignalClient(SignalOutbox):
         Raises:
             TimeoutError: time is up.
             Undelivered: the message was not sent.
+            LookupError: another host has sent it, and receipts come there.
             BufferClosed: the client was closed, so nothing more comes.
             TypeError, ValueError: naming the argument and what is allowed.
 
@@ -214,6 +218,8 @@ class SignalClient(SignalOutbox):
             result = await delivery
             if delivery.outcome is Outcome.DRAINED:
                 raise Undelivered(Outcome.DRAINED, "")
+            if not isinstance(result, SendResult):
+                raise LookupError("another host has sent the message, and its receipts come there")
             # Anybody who knows the timestamp could make a receipt up: only those count whom the message went to.
             of = {address for each in result.results for address in (each.uuid, each.number) if address is not None}
             return await self._mailbox.wait_receipt(result.timestamp, kind, of=of)

@@ -6,12 +6,11 @@ from collections.abc import Generator, Iterable
 from functools import partial
 from os import PathLike
 from types import EllipsisType
-from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, cast, overload
 
 from anyio.to_thread import run_sync
 
-from ..abc import Overflow
-from ..buffer import AsyncMessageBuffer
+from ..abc import MessageBuffer, Overflow
 from ..delivery import Delivery
 from ..errors import Undelivered
 from .answers import SendResult
@@ -31,6 +30,16 @@ from .messages import (
 )
 from .targets import Target, make_target
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from ..buffer import AsyncMessageBuffer
+
+    B_co = TypeVarWithDefault(
+        "B_co", bound=MessageBuffer[SignalMessage], default=AsyncMessageBuffer[SignalMessage], covariant=True
+    )
+else:
+    B_co = TypeVar("B_co", covariant=True)
 E = TypeVar("E")
 M = TypeVar("M", bound=SignalMessage)
 
@@ -74,7 +83,7 @@ class Terms(TypedDict, total=False):
     overflow: Overflow | str | EllipsisType
 
 
-class SignalOutbox:
+class SignalOutbox(Generic[B_co]):
     """Puts messages for Signal into a buffer. :class:`SignalClient` is one that also sends them.
 
     All its methods check what they are given before anything changes, and none waits for a link: what they return is
@@ -88,7 +97,8 @@ class SignalOutbox:
     **Cancellation.** If one of them raises a cancellation, nothing was put.
 
     Args:
-        buffer: where to put them.
+        buffer: where to put them: any :class:`~ridethrough.abc.MessageBuffer`. With one that other hosts send from, the
+            result is None where another host has sent the message, and a file that goes by its path has to be there.
         shares_files: True if the daemon sees this machine's files at the same paths: then an attachment goes by its
             path, may have up to 100 MB, and has to stay where it is until it was sent. False: what is in the file is
             read when the message is put, and must fit into a request, which is some 15 MB.
@@ -97,10 +107,12 @@ class SignalOutbox:
         buffer: what waits.
     """
 
-    def __init__(self, buffer: AsyncMessageBuffer[SignalMessage], *, shares_files: bool = False) -> None:
+    def __init__(self, buffer: B_co | AsyncMessageBuffer[SignalMessage], *, shares_files: bool = False) -> None:
+        if not isinstance(buffer, MessageBuffer):
+            raise TypeError(f"buffer must be a MessageBuffer, not {type(buffer).__name__}")
         if not isinstance(shares_files, bool):
             raise TypeError(f"shares_files must be a bool, not {type(shares_files).__name__}")
-        self.buffer: AsyncMessageBuffer[SignalMessage] = buffer
+        self.buffer: B_co = cast("B_co", buffer)
         self._shares_files = shares_files
 
     @overload
@@ -163,7 +175,7 @@ class SignalOutbox:
             to: a telephone number such as ``+15550100200``, or an account's UUID; or what came in, to answer where it
                 came from, a group or a person; or several people in a list, tuple or set. Each of several gets a
                 message of their own, so that what fails for one is tried again for that one alone; either all of
-                these are put, or none. Whoever is named twice gets it once.
+                these are put, or none, if the buffer's ``put_many`` keeps it so. Whoever is named twice gets it once.
             group: a group's id in base64.
             username: a username with its number, such as ``anna.42``.
             note_to_self: True for one's own account. Exactly one of these four must be given.

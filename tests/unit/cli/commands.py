@@ -45,8 +45,8 @@ class Runner:
         self.said: list[str] = []
 
     def wait_said(self, note: str) -> None:
-        """Wait until it tells its supervisor so."""
-        while note not in self.said:
+        """Wait until it tells its supervisor so, or something that begins so."""
+        while not any(said.startswith(note) for said in self.said):
             self.said.append(self._notes.recv(4096).decode())
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -297,7 +297,7 @@ def test_outbox_that_stays_in_use(
     call: Call, daemon: FakeSignalDaemon, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert daemon
-    monkeypatch.setattr("ridethrough.cli.run._LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("ridethrough.cli.disk._LOCK_TIMEOUT", 0.1)
     with owned(outbox):
         status, out, err = call("run")
     assert (status, out) == (1, "")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ridethrough import OnDoubt, Overflow
+from ridethrough.cli.address import Servers
 from ridethrough.cli.exits import UsageError
 from ridethrough.cli.settings import Settings, read_seconds, read_settings
 from ridethrough.signal_cli import Target, make_target
@@ -40,6 +41,7 @@ def config(folder: Path, text: str) -> dict[str, str]:
         ("on_doubt", "report", OnDoubt.REPORT, '"report"'),
         ("close_timeout", "0", 0, "0"),
         ("quiet", "true", True, "true"),
+        ("nats_creds", "/a.creds", Path("/a.creds"), '"/a.creds"'),
     ],
 )
 def test_every_setting_from_every_source(option: str, words: str, value: Any, toml: str, tmp_path: Path) -> None:
@@ -71,12 +73,55 @@ def test_empty_variable_is_none() -> None:
 
 def test_paths_are_relative_to_where_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "etc").mkdir()
-    environment = config(tmp_path / "etc", 'outbox = "o.db"')
+    environment = config(tmp_path / "etc", 'outbox = "o.db"\nnats-creds = "a.creds"')
     monkeypatch.chdir(tmp_path)
     assert read_settings({}, environment).outbox == tmp_path / "etc" / "o.db"
-    assert read_settings({"outbox": "o.db"}, environment).outbox == tmp_path / "o.db"
+    settings = read_settings({"outbox": "o.db"}, environment)
+    assert (settings.outbox, settings.nats_creds) == (tmp_path / "o.db", tmp_path / "etc" / "a.creds")
     monkeypatch.setenv("HOME", "/home/anna")
     assert read_settings({}, {"RIDETHROUGH_OUTBOX": "~/o.db"}).outbox == Path("/home/anna/o.db")
+
+
+@pytest.mark.parametrize(
+    ("address", "servers"),
+    [
+        ("nats://one", Servers("nats", ("one:4222",))),
+        ("nats://one/", Servers("nats", ("one:4222",))),
+        (
+            "tls://one.example:1,[::1],[::2]:2/alerts-2",
+            Servers("tls", ("one.example:1", "[::1]:4222", "[::2]:2"), "alerts-2"),
+        ),
+        ("nats://anna:a%40b:c%2F@one/x", Servers("nats", ("one:4222",), "x", {"user": "anna", "password": "a@b:c/"})),
+        ("nats://t%3Aken@one,two", Servers("nats", ("one:4222", "two:4222"), login={"token": "t:ken"})),
+    ],
+)
+def test_servers(address: str, servers: Servers, tmp_path: Path) -> None:
+    assert read_settings({"outbox": address}, {}).outbox == servers
+    assert read_settings({}, config(tmp_path, f'outbox = "{address}"')).outbox == servers
+
+
+def test_login_is_not_shown() -> None:
+    servers = read_settings({"outbox": "nats://anna:secret@one,two:5/alerts"}, {}).outbox
+    assert isinstance(servers, Servers)
+    assert str(servers) == "nats://one:4222,two:5/alerts"
+    assert servers.addresses == ["nats://one:4222", "nats://two:5"]
+    assert "secret" not in repr(servers)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://one", "nats://", "nats:///outbox", "nats://one,", "nats://one:x", "nats://one/a/b", "nats://one/a.b",
+        "nats://a:secret@b@one", "nats://one,b:secret@two", "nats://o ne", "nats://one?secret",
+        f"nats://one/{'a' * 65}", "nats://@one",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_servers(address: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings({"outbox": address}, {})
+    assert str(caught.value) == (
+        "--outbox must be a file, or servers and the outbox's name there, such as nats://one:4222,two:4222/outbox"
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
         ({"endpoint": None}, TypeError, "endpoint must be "),
         ({"account": "anna"}, ValueError, "account must be "),
         ({"account": True}, TypeError, "account must be "),
-        ({"buffer": []}, TypeError, "buffer must be an AsyncMessageBuffer or None, not list"),
+        ({"buffer": []}, TypeError, "buffer must be a MessageBuffer or None, not list"),
         ({"shares_files": 1}, TypeError, "shares_files must be a bool, not int"),
         ({"on_untrusted": "hope"}, ValueError, "on_untrusted must be "),
         ({"response_timeout": 0}, ValueError, "response_timeout must be "),
