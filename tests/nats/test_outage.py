@@ -101,6 +101,18 @@ async def test_put_is_tried_again_until_there_is_an_answer(outbox: Outbox) -> No
         assert await buffer.count() == 0, "none was put twice"
 
 
+async def test_put_that_was_under_way_twice_is_kept_once(outbox: Outbox) -> None:
+    async with outbox.through_proxy() as (buffer, proxy):
+        await buffer.put("a")
+        proxy.stall()
+        calls = [asyncio.create_task(buffer.put(message)) for message in "bc"]
+        assert await waits(calls[0], 3.5), "by now it has been tried again"
+        await proxy.mend()
+        assert [(await soon(call)).id for call in calls] == [2, 3]
+        assert await send_all(buffer, 3) == "abc"
+        assert await buffer.count() == 0
+
+
 async def test_put_says_after_its_time_whether_the_message_may_be_there(outbox: Outbox) -> None:
     async with outbox.through_proxy(put_timeout=1.0) as (buffer, proxy):
         proxy.cut()

@@ -122,6 +122,23 @@ async def test_put_cancelled_by_a_scope_while_on_its_way_has_happened(outbox: Ou
         assert await buffer.count() == 10
 
 
+@pytest.mark.parametrize("call", ["put", "put_many", "drain"])
+async def test_task_that_does_nothing_else_can_be_cancelled(outbox: Outbox, call: str) -> None:
+    async with outbox.open(max_size=100_000) as buffer:
+        arguments = {"put": ["a"], "put_many": ["ab"], "drain": []}[call]
+
+        async def repeat() -> None:
+            while True:
+                await getattr(buffer, call)(*arguments)
+
+        for number in range(15):  # at another moment each time, and some of them as an answer comes in
+            task = asyncio.create_task(repeat())
+            await asyncio.sleep(0.03 + number / 1000)
+            task.cancel()
+            await soon(asyncio.wait({task}), 2)
+            assert task.cancelled()
+
+
 async def test_cancellation_comes_to_the_next_wait_after_a_put(outbox: Outbox) -> None:
     async with outbox.open() as buffer:
         deliveries: list[Delivery[str]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 
 import pytest
 
@@ -33,6 +34,25 @@ async def test_drain_leaves_what_is_leased(outbox: Outbox) -> None:
             assert await buffer.drain() == []
             assert await buffer.count() == 1
         assert await buffer.drain() == ["a"]
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_drain_leaves_what_is_put_meanwhile(outbox: Outbox, partitions: int) -> None:
+    async with outbox.two(max_size=10_000, partitions=partitions, key=lambda message: message) as (one, other):
+        await put_all(one, "abcd")
+
+        async def put() -> None:
+            for number in count(1):
+                await other.put(str(number))
+
+        putting = asyncio.create_task(put())
+        await until(lambda: other.statistics().queued > 5)
+        drained = await soon(one.drain(), 8)
+        putting.cancel()
+        await asyncio.wait({putting})
+        assert drained == [*"abcd", *(str(number) for number in range(1, len(drained) - 3))]
+        left = await soon(other.drain(), 15)
+        assert left[0] == str(len(drained) - 3)
 
 
 async def test_drain_waits_for_what_another_host_sends(outbox: Outbox) -> None:

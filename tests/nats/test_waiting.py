@@ -249,6 +249,19 @@ async def test_cancelled_close_leaves_the_buffer_open(outbox: Outbox) -> None:
         assert await send_all(buffer, 2) == "ab"
 
 
+@pytest.mark.parametrize("timeout", [None, 30])
+async def test_flush_raises_when_the_buffer_is_closed_meanwhile(outbox: Outbox, timeout: float | None) -> None:
+    async with outbox.open() as buffer:
+        await buffer.put("a")
+        flush = asyncio.create_task(buffer.flush(timeout))
+        closing = asyncio.create_task(buffer.aclose(timeout))
+        assert await waits(flush)
+        assert await buffer.aclose() == ["a"]
+        assert await soon(closing, 1) == []
+        with pytest.raises(BufferClosed):
+            await soon(flush, 1)
+
+
 async def test_enforce_ttl_returns_when_the_buffer_is_closed(outbox: Outbox) -> None:
     async with outbox.open() as buffer:
         call = asyncio.create_task(buffer.enforce_ttl())

@@ -1,7 +1,11 @@
-"""``python -m tests.planted``: plant each bug in a copy of the package, and see that its test catches it."""
+"""``python -m tests.planted``: plant each bug in a copy of the package, and see that its test catches it.
+
+``python -m tests.planted nats`` plants those of the shared buffer, whose tests need a NATS server.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -12,10 +16,11 @@ from pathlib import Path
 
 from .bugs import BUGS as CORE_BUGS
 from .bugs import Bug
+from .shared_bugs import SHARED_BUGS
 from .signal_bugs import SIGNAL_BUGS
 from .store_bugs import STORE_BUGS
 
-BUGS = [*CORE_BUGS, *SIGNAL_BUGS, *STORE_BUGS]
+BUGS = {"": [*CORE_BUGS, *SIGNAL_BUGS, *STORE_BUGS], "nats": SHARED_BUGS}
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1  # of pytest's exit statuses
@@ -54,16 +59,19 @@ def plant(bug: Bug) -> str:
 
 def main() -> int:
     """The command."""
-    if run(ROOT / "src", "--numprocesses=auto", *{bug.test for bug in BUGS}) != PASSED:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description="Plant bugs, and have them caught.")
+    parser.add_argument("part", nargs="?", default="", choices=BUGS, help="nats: those of the shared buffer")
+    bugs = BUGS[parser.parse_args().part]
+    if run(ROOT / "src", "--numprocesses=auto", *{bug.test for bug in bugs}) != PASSED:
         print("the tests fail without any bug: mend that first")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        problems = list(pool.map(plant, BUGS))
-    for bug, problem in zip(BUGS, problems, strict=True):
+        problems = list(pool.map(plant, bugs))
+    for bug, problem in zip(bugs, problems, strict=True):
         print(f"{problem or 'caught'}: {bug.name}")
     caught = problems.count("")
-    print(f"planted: {caught} passed, {len(BUGS) - caught} failed")
-    return 0 if caught == len(BUGS) else 1
+    print(f"planted: {caught} passed, {len(bugs) - caught} failed")
+    return 0 if caught == len(bugs) else 1
 
 
 if __name__ == "__main__":

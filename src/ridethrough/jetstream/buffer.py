@@ -18,7 +18,7 @@ from .books import Books, Fate
 from .lease import SharedLease
 from .parts import Parts
 from .streams import Layout
-from .tasks import see_through
+from .tasks import begin, see_through
 
 T = TypeVar("T")
 
@@ -253,6 +253,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         **Cancellation** comes to effect afterwards.
         """
         parts = self._parts()
+        await begin()
         return await see_through(parts.answered(parts.removal.drain(self._layout.lease_time)))
 
     async def wait_nonempty(self) -> None:
@@ -299,6 +300,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         **Cancellation** comes to effect afterwards.
         """
         parts = self._parts()
+        await begin()
         return await see_through(parts.answered(parts.removal.cancel(delivery)))
 
     # ---------------------------------------------------------------- the end
@@ -311,6 +313,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
 
         Raises:
             FlushTimeout: messages were left; it tells how many.
+            BufferClosed: the buffer is closed, or was meanwhile: what is left in the stream, it cannot know then.
             StoreError: the stream is gone.
             TypeError, ValueError: what is no timeout.
 
@@ -352,7 +355,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         parts.intake.closed += 1
         try:
             if timeout != 0:
-                with suppress(FlushTimeout):
+                with suppress(BufferClosed, FlushTimeout):  # or another call has closed it
                     await parts.answered(parts.watch.flush(timeout))
         except BaseException:
             parts.intake.closed -= 1

@@ -20,7 +20,7 @@ from .failures import NO_ROOM, Lost, Refused
 from .removal import Removal
 from .store import EXPIRES, HEADROOM, Store, named
 from .streams import Layout
-from .tasks import see_through
+from .tasks import begin, see_through
 from .wire import Wire
 
 T = TypeVar("T")
@@ -100,6 +100,7 @@ class SharedIntake(Generic[T]):
             raise TypeError(f"messages must be an iterable, not {type(messages).__name__}")
         parcels = [self._parcel(message, ttl) for message in messages]
         await checkpoint_if_cancelled()
+        await begin()
         self._books.putting += 1
         try:
             return [await self._put(parcel, rule) for parcel in parcels]

@@ -93,9 +93,11 @@ class Removal(Generic[T]):
         return [drained[number] for number in sorted(drained)]
 
     async def _drain(self, drained: dict[int, T], patience: float) -> None:
+        contents = await self._insist(self._store.contents)
+        last = contents.last  # what is put from now on is not taken: there might be no end to it
         if self._owner.leased_number() is not None:  # nobody else can be handed anything of that partition now
             number = 0
-            while (kept := await self._next(number)) is not None:
+            while (kept := await self._next(number)) is not None and kept.number <= last:
                 number = kept.number
                 message = self._owner.decoded(number, kept.body)
                 if message is None:
@@ -105,17 +107,26 @@ class Removal(Generic[T]):
             return
         loop = asyncio.get_running_loop()
         give_up = loop.time() + patience
-        while (await self._insist(self._store.contents)).messages and loop.time() < give_up:
-            self._owner.resume_deferred()
-            while (handed := await self._pulls.take(_SHORTLY, paused=True)) is not None:
-                message = self._owner.decoded(handed.number, handed.body)
-                if message is None:
-                    await self._end(handed, Outcome.REJECTED, UNREADABLE)
-                else:
-                    drained[handed.number] = message[0]
-                    await self._end(handed, Outcome.DRAINED, "")
-                if not handed.left and self._layout.partitions == 1:
-                    break
+        later: list[Handed] = []
+        try:
+            while contents.count(last) and loop.time() < give_up:
+                self._owner.resume_deferred()
+                while (handed := await self._pulls.take(_SHORTLY, paused=True)) is not None:
+                    if handed.number > last:
+                        later.append(handed)
+                        continue
+                    message = self._owner.decoded(handed.number, handed.body)
+                    if message is None:
+                        await self._end(handed, Outcome.REJECTED, UNREADABLE)
+                    else:
+                        drained[handed.number] = message[0]
+                        await self._end(handed, Outcome.DRAINED, "")
+                    if self._layout.partitions == 1 and (handed.number == last or not handed.left):
+                        break
+                contents = await self._insist(self._store.contents)
+        finally:
+            for each in later:
+                self._pulls.keep(each)
 
     async def remove(self, kept: Kept, outcome: Outcome, reason: str) -> bool:
         """End a message in the stream that way; False: it is being sent, or has ended.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-from anyio import CancelScope
+from anyio import CancelScope, current_effective_deadline
 
 from .._loop import AsyncioLoop
 from ..logs import get_logger
@@ -57,5 +59,29 @@ async def see_through(work: Coroutine[Any, Any, R]) -> R:
             while not task.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task})
-        AsyncioLoop(asyncio.get_running_loop()).cancel_again()
+        cancel_again()
     return task.result()
+
+
+_cancelled_again: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+def cancel_again() -> None:
+    """Have the cancellation that the current task has caught come to it when it next sleeps."""
+    task = asyncio.current_task()
+    assert task is not None
+    if current_effective_deadline() > -math.inf:  # or else it was a scope's, which cancels again by itself
+        _cancelled_again.add(task)
+    AsyncioLoop(asyncio.get_running_loop()).cancel_again()
+
+
+async def begin() -> None:
+    """Let that cancellation in before something is begun that would see it only afterwards, over and over.
+
+    **Cancellation.** If it raises one, nothing has begun.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    if task in _cancelled_again:
+        _cancelled_again.discard(task)
+        await asyncio.sleep(0)

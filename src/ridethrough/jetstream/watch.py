@@ -8,7 +8,7 @@ import time
 from typing import Generic, TypeVar
 
 from ..delivery import Delivery, Outcome
-from ..errors import FlushTimeout
+from ..errors import BufferClosed, FlushTimeout
 from ..logs import get_logger
 from .books import Books, Fate
 from .failures import Lost, Refused
@@ -144,6 +144,8 @@ class Watch(Generic[T]):
                     await self.look_after()
                     left = sum(delivery.id <= limit for delivery in self._books.open.values())
             except Lost:
+                if self._wire.closed:
+                    raise BufferClosed("the buffer was closed while this waited") from None
                 left = max(left, 1)
             if not left:
                 return

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from anyio import CancelScope
 
-from .._loop import AsyncioLoop
 from ..backoff import Backoff
 from ..errors import AuthenticationFailed, StoreAway
 from ..logs import get_logger
 from .failures import Lost, Refused, in_words, is_passing
+from .tasks import cancel_again
 
 try:
     from nats.aio.client import Client
@@ -205,7 +205,7 @@ class Wire:
             except asyncio.CancelledError:
                 if not finish:
                     raise
-                message = await self._finish(token, answer)
+                message = await self._finish(token)
         except Lost as lost:
             self._lost(str(lost))
             raise
@@ -215,17 +215,17 @@ class Wire:
             raise self._lost("nobody is there to answer", sent=False)
         return message
 
-    async def _finish(self, token: str, answer: asyncio.Future[Msg]) -> Msg:
+    async def _finish(self, token: str) -> Msg:
         """Go on waiting for an answer, after a cancellation that is to come to effect afterwards."""
-        loop = asyncio.get_running_loop()
+        answer, until = self._asked[token]
         if answer.cancelled():
-            answer = loop.create_future()
-            self._asked[token] = (answer, self._asked[token][1])
+            answer = asyncio.get_running_loop().create_future()
+            self._asked[token] = (answer, until)
             with CancelScope(shield=True):
                 while not answer.done():
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait({answer})
-        AsyncioLoop(loop).cancel_again()
+        cancel_again()
         return answer.result()
 
     async def call(
@@ -281,8 +281,14 @@ class Wire:
     # ---------------------------------------------------------------- what nats-py tells
 
     async def _on_answer(self, message: Msg) -> None:
-        answer, _ = self._asked.get(message.subject.rpartition(".")[2], (None, 0))
-        if answer is not None and not answer.done():
+        token = message.subject.rpartition(".")[2]
+        if token not in self._asked:
+            return
+        answer, until = self._asked[token]
+        if answer.cancelled():  # whoever asked has yet to learn of that, and may go on waiting
+            answer = asyncio.get_running_loop().create_future()
+            self._asked[token] = (answer, until)
+        if not answer.done():
             answer.set_result(message)
 
     async def _on_pulled(self, message: Msg) -> None:

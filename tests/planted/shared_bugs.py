@@ -1,0 +1,141 @@
+"""The same, of the shared buffer; most of their tests need a NATS server."""
+
+from __future__ import annotations
+
+from .bugs import Bug
+
+SHARED_BUGS = [
+    # Promise 3 and 5: put once, in order, and a cancelled put did not happen
+    Bug(
+        "a put that is tried again is put under another name",
+        "jetstream/intake.py",
+        "self._store.put(parcel.subject, parcel.body, parcel.headers)",
+        "self._store.put(parcel.subject, parcel.body, parcel.headers | named(self._store.new_name()))",
+        "tests/nats/test_outage.py::test_put_that_was_under_way_twice_is_kept_once",
+    ),
+    Bug(
+        "a put raises its cancellation, and the stream has the message",
+        "jetstream/wire.py",
+        "                if not finish:\n",
+        "                if finish:\n",
+        "tests/nats/test_put.py::test_put_cancelled_while_on_its_way_has_happened",
+    ),
+    Bug(
+        "a task that does nothing but put cannot be cancelled",
+        "jetstream/tasks.py",
+        "    if task in _cancelled_again:\n",
+        "    if False:\n",
+        "tests/nats/test_put.py::test_task_that_does_nothing_else_can_be_cancelled",
+    ),
+    Bug(
+        "an answer that comes as its asker is cancelled is lost",
+        "jetstream/wire.py",
+        "        if answer.cancelled():  # whoever asked has yet to learn of that, and may go on waiting\n",
+        "        if False:\n",
+        "tests/nats/test_put.py::test_task_that_does_nothing_else_can_be_cancelled",
+    ),
+    Bug(
+        "a flush goes on for ever when the buffer is closed",
+        "jetstream/watch.py",
+        "                if self._wire.closed:\n",
+        "                if False:\n",
+        "tests/nats/test_waiting.py::test_flush_raises_when_the_buffer_is_closed_meanwhile",
+    ),
+    Bug(
+        "a drain takes what is put meanwhile",
+        "jetstream/removal.py",
+        "                    if handed.number > last:\n",
+        "                    if False:\n",
+        "tests/nats/test_taking.py::test_drain_leaves_what_is_put_meanwhile",
+    ),
+    Bug(
+        "each host has partitions of its own",
+        "jetstream/intake.py",
+        "int.from_bytes(sha256(text).digest()[:8])",
+        "hash(text)",
+        "tests/unit/test_jetstream_parts.py::test_partition_depends_on_the_key_alone",
+    ),
+    # Promise 4 and 10: what is leased stays, and what is too old does not go out
+    Bug(
+        "taken back while it is being sent",
+        "jetstream/removal.py",
+        "        last, is_out = await self._insist(lambda: self._store.out(partition))\n        if is_out",
+        "        last, is_out = 0, False\n        if is_out",
+        "tests/nats/test_taking.py::test_leased_message_cannot_be_taken_back",
+    ),
+    Bug(
+        "dropped while another host sends it",
+        "jetstream/store.py",
+        'return int(answer["delivered"]["stream_seq"]), answer["num_ack_pending"] > 0',
+        'return int(answer["delivered"]["stream_seq"]), False',
+        "tests/nats/test_put.py::test_leased_message_is_never_dropped",
+    ),
+    Bug(
+        "handed out too old",
+        "jetstream/lease.py",
+        "return expires_at is not None and expires_at <= time.time()",
+        "return False",
+        "tests/nats/test_put.py::test_old_message_is_not_handed_out",
+    ),
+    # Promise 2: no silent loss
+    Bug(
+        "no dead letter of what was refused",
+        "jetstream/lease.py",
+        "            if fate.outcome not in (Outcome.SENT, Outcome.DRAINED):\n",
+        "            if fate.outcome is Outcome.DROPPED:\n",
+        "tests/nats/test_waiting.py::test_text_of_a_foreign_error_is_not_told",
+    ),
+    Bug(
+        "what is told before the put returns is forgotten",
+        "jetstream/books.py",
+        "        elif self.putting:\n",
+        "        elif self.putting > 1:\n",
+        "tests/unit/test_jetstream_parts.py::test_outcome_that_comes_before_the_number_is_kept_for_it",
+    ),
+    # Promise 6: lease, not pop
+    Bug(
+        "nobody lengthens a lease",
+        "jetstream/lease.py",
+        "        lease.keeper = self._tasks.start(self._keep(lease))\n",
+        "        pass\n",
+        "tests/nats/test_lease.py::test_lease_is_kept_while_a_send_takes_longer_than_its_time",
+    ),
+    Bug(
+        "a holder whose time has passed goes on",
+        "jetstream/lease.py",
+        "return self._ended or asyncio.get_running_loop().time() >= self.until",
+        "return self._ended",
+        "tests/nats/test_outage.py::test_host_that_is_cut_off_holds_up_its_message_for_the_lease_time",
+    ),
+    Bug(
+        "closing leaves what is leased to its time",
+        "jetstream/parts.py",
+        "        await self.owner.aclose()\n",
+        "",
+        "tests/nats/test_lease.py::test_acknowledgement_after_closing_is_late",
+    ),
+    # Promise 7: honest doubt, and who is next knows of it
+    Bug(
+        "a host that died leaves no doubt",
+        "jetstream/pulls.py",
+        "            return State(before, before, True)\n",
+        "            return State(before, before, False)\n",
+        "tests/nats/test_kills.py"
+        "::test_host_that_is_killed_while_it_sends_is_relieved_within_the_lease_time_and_two_seconds",
+    ),
+    Bug(
+        "the next host does not know what the last one did",
+        "jetstream/store.py",
+        "        await self._wire.call(self._layout.of_state(number), json.dumps(state).encode())\n",
+        "        pass\n",
+        "tests/nats/test_lease.py::test_next_host_knows_what_the_last_one_did",
+    ),
+    # The streams of an administrator
+    Bug(
+        "a stream that would lose messages will do",
+        "jetstream/streams.py",
+        "        elif there != value:\n",
+        '        elif there != value and key != "discard":\n',
+        "tests/nats/test_streams.py::test_each_thing_that_is_wrong_is_said_and_nothing_is_changed",
+    ),
+]
