@@ -12,11 +12,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from anyio import NoEventLoopError, current_effective_deadline
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint, current_token
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,6 +38,7 @@ class EventLoop(ABC):
         is_running: whether it runs; to be asked in its own thread.
         waiter: makes a waiter, for one sleep.
         cancelled: what a cancellation raises.
+        current_task: the task that runs; to be asked in its own thread.
     """
 
     identity: object
@@ -44,6 +47,10 @@ class EventLoop(ABC):
     is_running: Callable[[], bool]
     waiter: Callable[[], Any]
     cancelled: type[BaseException]
+    current_task: Callable[[], Any]
+
+    def __init__(self) -> None:
+        self._put_off: WeakSet[Any] = WeakSet()  # tasks that have caught a cancellation
 
     @abstractmethod
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:
@@ -64,15 +71,22 @@ class EventLoop(ABC):
     def run_soon(self, function: Callable[[], object]) -> None:
         """Call a function in this loop, if that still runs, before whom :meth:`wake` wakes next. From any thread."""
 
-    @abstractmethod
     def cancel_again(self) -> None:
         """Have the cancellation that the current task has caught come to it once more, when it next sleeps."""
+        self._put_off.add(self.current_task())
+
+    async def begin(self) -> None:
+        """Let a cancellation in that was caught, before something begins that would catch it over and over."""
+        if self._put_off and (task := self.current_task()) in self._put_off:
+            self._put_off.discard(task)
+            await checkpoint()
 
 
 class Unbound(EventLoop):
     """No event loop yet: there is a clock, and nobody sleeps."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.identity = None
         self.thread = 0
         self.time = time.monotonic
@@ -80,7 +94,7 @@ class Unbound(EventLoop):
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:  # noqa: ARG002
         raise AssertionError("nobody can sleep in no loop")
 
-    wake = wake_here = run_soon = cancel_again = sleep  # type: ignore[assignment]
+    wake = wake_here = run_soon = sleep  # type: ignore[assignment]
 
 
 class AsyncioLoop(EventLoop):
@@ -89,8 +103,9 @@ class AsyncioLoop(EventLoop):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         from asyncio import CancelledError, current_task  # noqa: PLC0415, imported long since, if there is such a loop
 
+        super().__init__()
         self.cancelled = CancelledError
-        self._current_task = current_task
+        self.current_task = partial(current_task, loop)
         self.identity = self._loop = loop
         self.thread = get_ident()
         self.time = loop.time
@@ -126,13 +141,12 @@ class AsyncioLoop(EventLoop):
             self._loop.call_soon_threadsafe(function)
 
     def cancel_again(self) -> None:
+        super().cancel_again()
         if current_effective_deadline() == -math.inf:
             return  # it was a scope of anyio's, which cancels again by itself
-        task = self._current_task(self._loop)
-        assert task is not None
         # Later, since a timeout that has asked for it may be left by then: before Python 3.13, taking such a request
         # back does not take back a cancellation that is about to be thrown.
-        self._loop.call_soon(_cancel_if_asked, task)
+        self._loop.call_soon(_cancel_if_asked, self.current_task())
 
 
 def _cancel_if_asked(task: asyncio.Task[Any]) -> None:
@@ -153,6 +167,7 @@ class TrioLoop(EventLoop):
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         import trio  # noqa: PLC0415, it need not be installed
 
+        super().__init__()
         self._trio = trio
         self.identity = self._token = token
         self.thread = get_ident()
@@ -160,6 +175,7 @@ class TrioLoop(EventLoop):
         self.is_running = lambda: trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
         self.waiter = trio.Event
         self.cancelled = trio.Cancelled
+        self.current_task = trio.lowlevel.current_task
 
     async def sleep(self, waiter: trio.Event, until: float | None) -> None:
         with self._trio.CancelScope(deadline=math.inf if until is None else until):
@@ -179,9 +195,6 @@ class TrioLoop(EventLoop):
     def run_soon(self, function: Callable[[], object]) -> None:
         with suppress(self._trio.RunFinishedError):  # nobody sleeps in a run that is over
             self._token.run_sync_soon(function)
-
-    def cancel_again(self) -> None:
-        """Nothing: a scope of trio's cancels again by itself."""
 
 
 def find_event_loop() -> EventLoop:

@@ -240,12 +240,15 @@ class AsyncMessageBuffer(MessageBuffer[T]):
         Raises:
             RuntimeError: the buffer belongs to another event loop.
 
-        **Cancellation.** There is no point at which it could be cancelled: what it took, it returns.
+        **Cancellation.** What it took, it returns: there is no point at which it could be cancelled, but, with a
+        journal, before it takes anything.
         """
         monitor, ledger = self._monitor, self._ledger
         loop, lock = monitor.loop, monitor.lock
         if loop.thread != get_ident() or not loop.is_running():
             monitor.check_loop()
+        if self._writer is not None:
+            await monitor.loop.begin()
         lock.acquire()
         try:
             if monitor.alarm is not None:

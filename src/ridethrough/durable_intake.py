@@ -100,6 +100,7 @@ class DurableIntake(Intake[T]):
         return self._let_in_from_thread(self._turn((message,), ttl, overflow))[0]
 
     async def _let_in(self, turn: Turn[T]) -> list[Delivery[T]]:
+        await self._monitor.loop.begin()
         put = await super()._let_in(turn)
         if isinstance(put, Proposal):
             await self._writer.wait(put.ticket)

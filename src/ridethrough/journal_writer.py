@@ -120,6 +120,7 @@ class JournalWriter(Generic[T]):
         **Cancellation** comes to effect afterwards.
         """
         self.check()
+        await self._monitor.loop.begin()
         ticket = Ticket(work)
         if not self._hand_in(ticket):
             raise RuntimeError("the journal is closed")

@@ -72,6 +72,8 @@ class BufferOwner(Generic[T]):
         """See :class:`~ridethrough.lease.LeaseOwner`."""
         ledger, monitor = self._ledger, self._monitor
         monitor.check_loop()
+        if self._writer is not None:
+            await monitor.loop.begin()
         while True:
             if monitor.alarm is not None or not ledger.is_simply_ready():
                 await self.wait_nonempty()

@@ -1,8 +1,9 @@
 """What the shared buffer costs, against nats-py by hand.
 
-Messages have 250 bytes, of one server with ``sync_interval: always``. By hand, a put is a publish to the same kind of
-stream that is answered, and is not tried again; a message is sent by a fetch of one and ``ack_sync``, with nothing that
-lengthens its lease. The clock is the wall's: most of the time is the server's and the disk's.
+Messages have 250 bytes, of one server with ``sync_interval: always``. By hand, a put is a publish with a number, by
+which the server knows it again, to the same kind of stream; it is answered, and not tried again. A message is sent by a
+fetch of one and ``ack_sync``, with nothing that lengthens its lease. The clock is the wall's: most of the time is the
+server's and the disk's.
 """
 
 from __future__ import annotations

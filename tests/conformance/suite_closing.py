@@ -200,6 +200,7 @@ class AsyncWithSuite(BufferSuite):
 
         async with create_task_group() as tasks:
             call = await start(tasks, run)
+            await all_blocked()  # it is put
             call.cancel("scope")
             await all_blocked()
             assert call.state == "cancelled"

@@ -239,4 +239,12 @@ STORE_BUGS = [
         "            pass\n",
         "tests/unit/sqlite/test_journal.py::test_no_body_is_left_on_the_disk_once_all_have_ended_and_it_is_tidied",
     ),
+    # Promise 5
+    Bug(
+        "a cancellation is put off for ever",
+        "_loop.py",
+        "            await checkpoint()\n",
+        "            pass\n",
+        "tests/unit/test_buffer_journal_cancel.py::test_task_that_does_nothing_else_can_be_cancelled",
+    ),
 ]
