@@ -148,7 +148,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks, paired with the parts that one would use otherwise: ratios, and no gate."""
     _install_daemon(session)
-    session.install(*group("bench"))
+    session.install(*group("bench"))  # and the servers, which came with the daemon
     session.run("python", "-m", "tests.bench", *session.posargs)
 
 
