@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from anyio import NoEventLoopError, current_effective_deadline
-from anyio.lowlevel import checkpoint, current_token
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled, current_token
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,7 +79,12 @@ class EventLoop(ABC):
         """Let a cancellation in that was caught, before something begins that would catch it over and over."""
         if self._put_off and (task := self.current_task()) in self._put_off:
             self._put_off.discard(task)
-            await checkpoint()
+            await checkpoint_if_cancelled()
+            while self._is_to_cancel(task):  # or else it has come meanwhile; nobody is to lose its turn for that
+                await checkpoint()
+
+    def _is_to_cancel(self, task: Any) -> bool:  # noqa: ARG002, other loops need it
+        return False
 
 
 class Unbound(EventLoop):
@@ -105,6 +110,7 @@ class AsyncioLoop(EventLoop):
 
         super().__init__()
         self.cancelled = CancelledError
+        self._to_cancel: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.current_task = partial(current_task, loop)
         self.identity = self._loop = loop
         self.thread = get_ident()
@@ -146,13 +152,18 @@ class AsyncioLoop(EventLoop):
             return  # it was a scope of anyio's, which cancels again by itself
         # Later, since a timeout that has asked for it may be left by then: before Python 3.13, taking such a request
         # back does not take back a cancellation that is about to be thrown.
-        self._loop.call_soon(_cancel_if_asked, self.current_task())
+        task = self.current_task()
+        self._to_cancel.add(task)
+        self._loop.call_soon(self._cancel_if_asked, task)
 
+    def _cancel_if_asked(self, task: asyncio.Task[Any]) -> None:
+        self._to_cancel.discard(task)
+        if task.cancelling():
+            task.uncancel()  # for cancel() counts one more
+            task.cancel()
 
-def _cancel_if_asked(task: asyncio.Task[Any]) -> None:
-    if task.cancelling():
-        task.uncancel()  # for cancel() counts one more
-        task.cancel()
+    def _is_to_cancel(self, task: asyncio.Task[Any]) -> bool:
+        return task in self._to_cancel and task.cancelling() > 0
 
 
 def _set(*futures: asyncio.Future[None]) -> None:
