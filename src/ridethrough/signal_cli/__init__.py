@@ -2,7 +2,7 @@
 
 from .answers import DaemonError, RecipientResult, ResultType, SendResult
 from .client import SignalClient
-from .codec import decode_message, encode_message
+from .codec import decode_message, decode_result, encode_message, encode_result
 from .content import Attachment, LinkPreview, Mention, Quote, Sticker, Style, StyleKind
 from .envelopes import (
     Call,
@@ -96,7 +96,9 @@ __all__ = [
     "Undecryptable",
     "Unknown",
     "decode_message",
+    "decode_result",
     "encode_message",
+    "encode_result",
     "make_target",
     "size_of",
     "target_of",

@@ -203,7 +203,7 @@ class SignalClient(SignalOutbox[B_co]):
         Raises:
             TimeoutError: time is up.
             Undelivered: the message was not sent.
-            LookupError: another host has sent it, and receipts come there.
+            LookupError: another host has sent it, and its result is not known here.
             BufferClosed: the client was closed, so nothing more comes.
             TypeError, ValueError: naming the argument and what is allowed.
 
@@ -219,7 +219,7 @@ class SignalClient(SignalOutbox[B_co]):
             if delivery.outcome is Outcome.DRAINED:
                 raise Undelivered(Outcome.DRAINED, "")
             if not isinstance(result, SendResult):
-                raise LookupError("another host has sent the message, and its receipts come there")
+                raise LookupError("another host has sent the message, and its result is not known here")
             # Anybody who knows the timestamp could make a receipt up: only those count whom the message went to.
             of = {address for each in result.results for address in (each.uuid, each.number) if address is not None}
             return await self._mailbox.wait_receipt(result.timestamp, kind, of=of)

@@ -1,4 +1,4 @@
-"""Messages for Signal as bytes and back, for a journal to keep; and what a list shows of one.
+"""Messages for Signal as bytes and back, for a journal or servers to keep, and their results; and what a list shows.
 
 The bytes are JSON, whose names are those of the fields: what is as it is by default is left out. A field that a later
 release adds, with a default, is no new version; a field that means something else is.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from inspect import signature
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from ..delivery import Delivery
 from ..errors import Rejected
+from .answers import RecipientResult, ResultType, SendResult
 from .messages import (
     ExpirationTimer,
     MessageId,
@@ -31,7 +33,9 @@ from .messages import (
 from .references import timestamp_of
 from .targets import Target, TargetKind, make_target
 
-__all__ = ["decode_message", "encode_message", "summarize"]
+__all__ = ["decode_message", "decode_result", "encode_message", "encode_result", "summarize"]
+
+R = TypeVar("R")
 
 _VERSION = 1
 _KINDS: dict[str, type[SignalMessage]] = {
@@ -78,13 +82,31 @@ def decode_message(body: bytes) -> SignalMessage:
     Raises:
         ValueError: it is none of that: damaged, or of a newer version. The error holds none of it.
     """
-    try:
-        return _message(json.loads(body))
-    except (json.JSONDecodeError, UnicodeDecodeError):  # these hold the whole body
-        problem = "it is no JSON"
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = str(error)
-    raise ValueError(f"the message cannot be read: {problem}")
+    return _decoded("message", _message, body)
+
+
+def encode_result(result: SendResult) -> bytes:
+    """The result of a Delivery as bytes, for ``JetStreamMessageBuffer(..., encode_result=encode_result)``.
+
+    Raises:
+        TypeError: it is none of a message of this package.
+    """
+    if type(result) is not SendResult:
+        raise TypeError(f"result must be a SendResult, not {type(result).__name__}")
+    kept = {"version": _VERSION, "fields": _fields(result)}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+
+
+def decode_result(body: bytes) -> SendResult:
+    """The result again.
+
+    Args:
+        body: what :func:`encode_result` made of it, in this version or an older one.
+
+    Raises:
+        ValueError: it is none of that. The error holds none of it.
+    """
+    return _decoded("result", _result, body)
 
 
 def summarize(message: SignalMessage) -> dict[str, Any]:
@@ -179,6 +201,29 @@ def _identity(delivery: Delivery[Any, Any]) -> MessageId:
 
 
 # Decoding
+
+
+def _decoded(what: str, read: Callable[[Any], R], body: bytes) -> R:
+    try:
+        return read(json.loads(body))
+    except (json.JSONDecodeError, UnicodeDecodeError):  # these hold the whole body
+        problem = "it is no JSON"
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    raise ValueError(f"the {what} cannot be read: {problem}")
+
+
+def _result(kept: Any) -> SendResult:
+    match kept:
+        case {"version": int(version), "fields": given} if version == _VERSION:
+            result: SendResult = _make(SendResult, given)
+            return replace(result, results=tuple(map(_of_known_type, result.results)))
+    raise ValueError("it is none of this version of ridethrough")
+
+
+def _of_known_type(result: RecipientResult) -> RecipientResult:
+    """A newer version may have written a type that this one does not know."""
+    return result if isinstance(result.type, ResultType) else replace(result, type=ResultType.OTHER)
 
 
 def _message(kept: Any) -> SignalMessage:

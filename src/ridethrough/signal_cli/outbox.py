@@ -97,8 +97,9 @@ class SignalOutbox(Generic[B_co]):
     **Cancellation.** If one of them raises a cancellation, nothing was put.
 
     Args:
-        buffer: where to put them: any :class:`~ridethrough.abc.MessageBuffer`. With one that other hosts send from, the
-            result is None where another host has sent the message, and a file that goes by its path has to be there.
+        buffer: where to put them: any :class:`~ridethrough.abc.MessageBuffer`. With one that other hosts send from, a
+            file that goes by its path has to be there, and the result is None where another host has sent the message,
+            unless the buffer has ``encode_result``.
         shares_files: True if the daemon sees this machine's files at the same paths: then an attachment goes by its
             path, may have up to 100 MB, and has to stay where it is until it was sent. False: what is in the file is
             read when the message is put, and must fit into a request, which is some 15 MB.

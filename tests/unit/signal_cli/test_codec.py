@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ridethrough import Delivery, Outcome
 from ridethrough.signal_cli import messages
-from ridethrough.signal_cli.answers import SendResult
-from ridethrough.signal_cli.codec import decode_message, encode_message, summarize
+from ridethrough.signal_cli.answers import RecipientResult, ResultType, SendResult
+from ridethrough.signal_cli.codec import decode_message, decode_result, encode_message, encode_result, summarize
 from ridethrough.signal_cli.content import Attachment, LinkPreview, Mention, Quote, Sticker, Style, StyleKind
 from ridethrough.signal_cli.messages import (
     ExpirationTimer,
@@ -232,3 +232,36 @@ def test_what_is_no_message_of_the_package_is_not_kept(thing: Any) -> None:
 def test_target_that_would_not_come_back_is_not_kept(target: Target, pattern: str) -> None:
     with refused(ValueError, pattern, *SECRETS, ACI.upper()):
         encode_message(TextMessage(target, "hello"))
+
+
+# Results
+
+OPTIONAL = st.none() | st.text()
+RECIPIENTS = st.builds(
+    RecipientResult, st.sampled_from(ResultType), OPTIONAL, OPTIONAL, st.none() | st.floats(0, 1e6), OPTIONAL
+)
+
+
+@given(st.builds(SendResult, TIMESTAMPS, st.lists(RECIPIENTS).map(tuple)))
+def test_any_result_comes_back(result: SendResult) -> None:
+    assert decode_result(encode_result(result)) == result
+
+
+def test_what_is_kept_of_a_result() -> None:
+    results = (RecipientResult(ResultType.SUCCESS, ACI), RecipientResult(ResultType.OTHER, number=NUMBER))
+    kept_as = f'{{"version":1,"fields":{{"timestamp":{WHEN},"results":[{{"type":"SUCCESS","uuid":"{ACI}"}},'
+    kept_as += f'{{"type":"OTHER","number":"{NUMBER}"}}]}}}}'
+    assert encode_result(SendResult(WHEN, results)).decode() == kept_as
+    assert decode_result(kept_as.encode()) == SendResult(WHEN, results)
+    assert encode_result(SendResult(WHEN)) == b'{"version":1,"fields":{"timestamp":%d}}' % WHEN
+
+
+def test_type_that_a_newer_version_knows_is_other() -> None:
+    body = b'{"version":1,"fields":{"timestamp":1,"results":[{"type":"NEW"}]}}'
+    assert decode_result(body) == SendResult(1, (RecipientResult(ResultType.OTHER),))
+
+
+@pytest.mark.parametrize("other", [None, 1, SECRET, {"timestamp": 1}])
+def test_what_is_no_result_is_refused(other: Any) -> None:
+    with pytest.raises(TypeError, match=f"result must be a SendResult, not {type(other).__name__}"):
+        encode_result(other)

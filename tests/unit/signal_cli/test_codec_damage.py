@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ridethrough.signal_cli.codec import decode_message, encode_message
+from ridethrough.signal_cli.codec import decode_message, decode_result, encode_message
 from ridethrough.signal_cli.messages import SignalMessage
 from tests.unit.signal_cli.kept import GOLDEN, OURS_KEPT, SECRETS, THEIRS_KEPT, THUMB, TO, WHEN, kept
 from tests.unit.signal_cli.refusing import ACI, NUMBER, SECRET, check_tells_nothing, refused
@@ -110,3 +110,22 @@ def test_anything_in_place_of_a_value(body: bytes, data: st.DataObject) -> None:
     container, key = data.draw(st.sampled_from(list(places(whole))))
     container[key] = data.draw(JSON)
     try_to_read(json.dumps(whole).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"x", "it is no JSON"),
+        (b"\xff", "it is no JSON"),
+        (f'"{SECRET}"'.encode(), "it is none of this version of ridethrough"),
+        (b'{"version":2,"fields":{"timestamp":1}}', "it is none of this version of ridethrough"),
+        (b'{"version":1,"fields":[]}', "SendResult must be an object of JSON, not list"),
+        (b'{"version":1,"fields":{}}', ".*missing 1 required positional argument: 'timestamp'"),
+        (f'{{"version":1,"fields":{{"{SECRET}":1}}}}'.encode(), "SendResult has a field that is not known to .*"),
+        (b'{"version":1,"fields":{"timestamp":1,"results":1}}', "several of RecipientResult must be a list, not int"),
+    ],
+)
+def test_what_is_no_result(body: bytes, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^the result cannot be read: {problem}$") as raised:
+        decode_result(body)
+    check_tells_nothing(raised.value)
