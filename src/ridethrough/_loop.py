@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     import trio
 
+_put_off: WeakSet[Any] = WeakSet()
+"""Tasks that have caught a cancellation, of any loop and whatever they used."""
+_to_cancel: WeakSet[asyncio.Task[Any]] = WeakSet()
+"""Those of asyncio which are about to be cancelled again."""
+
 
 class EventLoop(ABC):
     """An event loop, asyncio's or trio's; it runs in this thread if ``thread == get_ident() and is_running()``.
@@ -49,9 +54,6 @@ class EventLoop(ABC):
     cancelled: type[BaseException]
     current_task: Callable[[], Any]
 
-    def __init__(self) -> None:
-        self._put_off: WeakSet[Any] = WeakSet()  # tasks that have caught a cancellation
-
     @abstractmethod
     def sleep(self, waiter: Any, until: float | None) -> Awaitable[object]:
         """Sleep until the waiter is woken, or until that time on the loop's clock.
@@ -73,12 +75,12 @@ class EventLoop(ABC):
 
     def cancel_again(self) -> None:
         """Have the cancellation that the current task has caught come to it once more, when it next sleeps."""
-        self._put_off.add(self.current_task())
+        _put_off.add(self.current_task())
 
     async def begin(self) -> None:
         """Let a cancellation in that was caught, before something begins that would catch it over and over."""
-        if self._put_off and (task := self.current_task()) in self._put_off:
-            self._put_off.discard(task)
+        if _put_off and (task := self.current_task()) in _put_off:
+            _put_off.discard(task)
             await checkpoint_if_cancelled()
             while self._is_to_cancel(task):  # or else it has come meanwhile; nobody is to lose its turn for that
                 await checkpoint()
@@ -91,7 +93,6 @@ class Unbound(EventLoop):
     """No event loop yet: there is a clock, and nobody sleeps."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.identity = None
         self.thread = 0
         self.time = time.monotonic
@@ -108,9 +109,7 @@ class AsyncioLoop(EventLoop):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         from asyncio import CancelledError, current_task  # noqa: PLC0415, imported long since, if there is such a loop
 
-        super().__init__()
         self.cancelled = CancelledError
-        self._to_cancel: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.current_task = partial(current_task, loop)
         self.identity = self._loop = loop
         self.thread = get_ident()
@@ -153,17 +152,17 @@ class AsyncioLoop(EventLoop):
         # Later, since a timeout that has asked for it may be left by then: before Python 3.13, taking such a request
         # back does not take back a cancellation that is about to be thrown.
         task = self.current_task()
-        self._to_cancel.add(task)
+        _to_cancel.add(task)
         self._loop.call_soon(self._cancel_if_asked, task)
 
     def _cancel_if_asked(self, task: asyncio.Task[Any]) -> None:
-        self._to_cancel.discard(task)
+        _to_cancel.discard(task)
         if task.cancelling():
             task.uncancel()  # for cancel() counts one more
             task.cancel()
 
     def _is_to_cancel(self, task: asyncio.Task[Any]) -> bool:
-        return task in self._to_cancel and task.cancelling() > 0
+        return task in _to_cancel and task.cancelling() > 0
 
 
 def _set(*futures: asyncio.Future[None]) -> None:
@@ -178,7 +177,6 @@ class TrioLoop(EventLoop):
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         import trio  # noqa: PLC0415, it need not be installed
 
-        super().__init__()
         self._trio = trio
         self.identity = self._token = token
         self.thread = get_ident()

@@ -200,7 +200,8 @@ class StoreReadOnly(StoreError):
 
 
 class StoreGone(StoreError):
-    """The file was removed, moved or replaced while it was open: what is put into it now, nobody would find again."""
+    """It is not there: the file was removed, moved or replaced while it was open, and what is put into it now, nobody
+    would find again; or there are no such streams, and they were not to be made."""
 
 
 class StoreAway(StoreError):

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from ridethrough.jetstream import JetStreamMessageBuffer
+
 from .harness import Outbox, put_all, send_all, send_next
 from .servers import Server, connected, one_server
 
@@ -36,7 +38,7 @@ async def _connect() -> AsyncIterator[_Pager]:
 
 
 async def test_one_host_puts_and_another_sends(own_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    put, send, letters = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    put, send, _, letters = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     listed = re.search(r"servers = \[.*\]", put)
     assert listed is not None
     put = put.replace(listed[0], "")
@@ -49,6 +51,13 @@ async def test_one_host_puts_and_another_sends(own_server: Server, capsys: pytes
     sending.cancel()
     await asyncio.wait({sending})
     assert capsys.readouterr().out == "{'paged': {'to': 'pager', 'text': 'disk full'}}\n"
+
+
+def test_outbox_for_signal() -> None:
+    text = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[2]
+    names: dict[str, Any] = {"servers": "nats://127.0.0.1:4222", "JetStreamMessageBuffer": JetStreamMessageBuffer}
+    exec(f"from ridethrough.signal_cli import *\n{text}", names)
+    assert repr(names["outbox"]) == "<JetStreamMessageBuffer alerts: closed, 0 messages of this host's>"
 
 
 async def test_administrator_makes_the_streams_and_hosts_have_the_permissions_for_the_rest() -> None:
@@ -77,9 +86,13 @@ async def test_administrator_makes_the_streams_and_hosts_have_the_permissions_fo
             assert await one.cancel(deliveries[2])
             assert await other.drain() == ["d", "e", "f"]
             await put_all(one, [str(number) for number in range(101)])
-            assert len(await one.dead_letters()) == 2
+            first, second = await one.dead_letters()
+            assert await one.forget(first.id) == 1
             assert await send_all(other, 1) == "1"
-            assert await one.count() == 99
+            await other.put_again(second.id)
+            assert [each.body for each in await other.waiting()][-2:] == [b'"100"', b'"0"']
+            assert await one.dead_letters() == []
+            assert await one.count() == 100
             assert one.state == other.state == "connected"
 
 

@@ -43,7 +43,8 @@ async def test_nothing_shows_a_message(outbox: Outbox, caplog: pytest.LogCapture
         shown += [repr(buffer), buffer.reason]
         await proxy.mend()
         await until(lambda: buffer.state == "connected")
-        shown += [repr(parts.intake._parcel(BODY, None)), repr(await parts._store.next(1))]
+        shown += [repr(parts.intake._parcel("x-1", BODY, BODY.encode(), None))]
+        shown += [repr(await parts.store.messages.next(1)), repr(await buffer.waiting())]
         await send_next(buffer)
         await asyncio.sleep(0.1)
     text = "\n".join([*shown, caplog.text])
@@ -72,8 +73,8 @@ async def test_what_others_write_into_the_streams_does_no_harm(
         delivery = await one.put("b")
         assert delivery.id == 4
         assert one._open is not None
-        for text in (b"nonsense", b"[4]", b'[4, "no such", null, 0, false]', b"[]", b"4"):
-            await client.publish(f"{outbox.name}.ended.{one._open._store.host}", text)
+        for text in (b"nonsense", b"[4]", b'{"name": "x", "outcome": "no such"}', b"{}", b"4"):
+            await client.publish(f"{outbox.name}.ended.{one._open.store.host}", text)
         async with other.lease():
             pass
         async with other.lease() as lease:

@@ -9,7 +9,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
 
-from ridethrough import StoreError
+from ridethrough import StoreError, StoreGone
 
 from .harness import Outbox, put_all, send_all
 from .servers import connected, one_server
@@ -76,7 +76,7 @@ async def test_each_thing_that_is_wrong_is_said_and_nothing_is_changed(outbox: O
             outbox, jetstream, discard=DiscardPolicy.OLD, max_msgs=50, max_age=60, duplicate_window=10, deny_delete=True
         )
         with pytest.raises(StoreError) as raised:
-            await outbox.host().__aenter__()
+            await outbox.host(max_size=100).__aenter__()
         said = str(raised.value)
         for problem in (
             "discard is old and must be new",
@@ -115,6 +115,55 @@ async def test_each_thing_that_is_wrong_with_a_consumer_is_said(outbox: Outbox) 
         assert "consumer sender-0: max_ack_pending is 5 and must be 1" in said
         assert "consumer sender-0: max_deliver is 3 and must be -1" in said
         assert f"stream {outbox.name}: consumer other must not be there with partitions=1" in said
+
+
+async def test_host_takes_what_is_there_as_it_is(outbox: Outbox) -> None:
+    given = {"max_size": 7, "max_bytes": 5000, "partitions": 3, "lease_time": 4.0, "max_dead_letters": 2}
+    key = {"key": lambda message: message}
+    async with outbox.open(**given, **key) as one, outbox.open(lease_time=None, create=False, **key) as other:
+        assert other.max_size == 7
+        assert one._open is not None and other._open is not None
+        assert other._open.layout == one._open.layout
+        await put_all(other, "abcd")
+        assert sorted(await one.drain()) == list("abcd")
+
+
+async def test_size_is_not_known_before_there_is_a_stream(outbox: Outbox) -> None:
+    buffer = outbox.host()
+    with pytest.raises(RuntimeError, match="max_size is known once the buffer was entered"):
+        _ = buffer.max_size
+    assert outbox.host(max_size=3).max_size == 3
+    async with buffer:
+        assert buffer.max_size == 100
+    assert buffer.max_size == 100
+
+
+async def test_what_is_missing_is_not_made_unless_it_may_be(outbox: Outbox) -> None:
+    async with connected(outbox.servers) as client:
+        jetstream = client.jetstream()
+        name = outbox.name
+        with pytest.raises(StoreGone) as raised:
+            await outbox.host(create=False).__aenter__()
+        missing = (f"stream {name}", f"stream {name}-dead", f"stream {name}-state", "consumer sender-0")
+        assert str(raised.value) == "; ".join(f"{each} is missing" for each in missing)
+        assert name not in {each.config.name for each in await jetstream.streams_info()}
+        await _as_an_administrator_would(outbox, jetstream)
+        with pytest.raises(StoreGone, match=r"^consumer sender-0 is missing$"):
+            await outbox.host(create=False).__aenter__()
+        async with outbox.open():
+            pass
+        async with outbox.open(create=False) as buffer:
+            assert buffer.max_size == 100
+
+
+async def test_who_comes_at_once_and_asks_for_something_else_is_told(outbox: Outbox) -> None:
+    hosts = [outbox.host(max_size=size) for size in (5, 6, 5, 6)]
+    done = await asyncio.gather(*(host.__aenter__() for host in hosts), return_exceptions=True)
+    refused = [str(each) for each in done if isinstance(each, StoreError)]
+    assert len(refused) == 2
+    assert all("max_msgs is" in each for each in refused)
+    for host in hosts:
+        await host.aclose()
 
 
 async def test_hosts_must_agree_on_partitions_and_size(outbox: Outbox) -> None:

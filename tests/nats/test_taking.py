@@ -91,12 +91,27 @@ async def test_message_is_taken_back_by_its_sender(outbox: Outbox) -> None:
         assert await one.cancel(second)
         assert await ends(second) == "cancelled: its sender took it back"
         assert not await one.cancel(second)
-        assert not await other.cancel(third), "it was not put here"
+        assert not await other.cancel(third), "this is none of its Deliveries"
         assert one.statistics().cancelled == 1
         assert await send_all(other, 2) == "ac"
         await until(lambda: third.outcome is Outcome.SENT)
         assert not await one.cancel(first)
         assert await one.dead_letters() == []
+
+
+async def test_message_of_another_host_is_taken_back_by_its_number(outbox: Outbox) -> None:
+    async with outbox.two() as (one, other):
+        first, second = await put_all(one, "ab")
+        assert await other.cancel(second.id)
+        assert await ends(second) == "cancelled: its sender took it back"
+        assert not await other.cancel(second.id)
+        assert not await other.cancel(99)
+        async with one.lease():
+            assert not await other.cancel(first.id)
+        for bad in (True, "1", None):
+            with pytest.raises(TypeError, match="ids must be ints"):
+                await other.cancel(bad)  # type: ignore[arg-type]
+        assert await other.count() == 1
 
 
 async def test_leased_message_cannot_be_taken_back(outbox: Outbox) -> None:

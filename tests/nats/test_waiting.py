@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,26 @@ async def test_result_reaches_the_host_that_put_it_if_json_takes_it(
         own = await one.put("b")
         assert await send_next(one, result) == "b"
         assert await own is result
+
+
+async def test_result_reaches_the_host_that_put_it_as_it_was_encoded(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def encode(receipt: Receipt) -> bytes:
+        return b"x" * 1_000_000 if receipt.at > 8 else str(1 / receipt.at).encode()
+
+    codec: dict[str, Any] = {"encode_result": encode, "decode_result": lambda body: Receipt(1 / float(body))}
+    async with outbox.two(**codec) as (one, other):
+        for at, arrives in ((4.0, Receipt(4.0)), (0.0, None), (9.0, None)):  # it cannot be encoded, or is too long
+            delivery = await one.put("a")
+            assert await send_next(other, Receipt(at)) == "a"
+            assert await soon(delivery) == arrives
+    async with outbox.open() as one, outbox.open(encode_result=str.encode, decode_result=bytes.decode) as other:
+        delivery = await one.put("a")
+        assert await send_next(other, "no JSON") == "a"
+        assert await soon(delivery, 10) is None
+    assert "what another host has told cannot be read: JSONDecodeError" in caplog.text
+    assert "no JSON" not in caplog.text
 
 
 async def test_refusal_reaches_the_host_that_put_it(outbox: Outbox) -> None:

@@ -10,7 +10,7 @@ SHARED_BUGS = [
         "a put that is tried again is put under another name",
         "jetstream/intake.py",
         "self._store.put(parcel.subject, parcel.body, parcel.headers)",
-        "self._store.put(parcel.subject, parcel.body, parcel.headers | named(self._store.new_name()))",
+        "self._store.put(parcel.subject, parcel.body, parcel.headers | of_message(self._store.new_name(), None, None))",
         "tests/nats/test_outage.py::test_put_that_was_under_way_twice_is_kept_once",
     ),
     Bug(
@@ -23,8 +23,8 @@ SHARED_BUGS = [
     Bug(
         "a task that does nothing but put cannot be cancelled",
         "jetstream/tasks.py",
-        "    if task in _cancelled_again:\n",
-        "    if False:\n",
+        "    await find_event_loop().begin()\n",
+        "    pass\n",
         "tests/nats/test_put.py::test_task_that_does_nothing_else_can_be_cancelled",
     ),
     Bug(
@@ -118,24 +118,62 @@ SHARED_BUGS = [
     Bug(
         "a host that died leaves no doubt",
         "jetstream/pulls.py",
-        "            return State(before, before, True)\n",
-        "            return State(before, before, False)\n",
+        "tries.maybe_sent or missing > 0)\n",
+        "tries.maybe_sent)\n",
         "tests/nats/test_kills.py"
         "::test_host_that_is_killed_while_it_sends_is_relieved_within_the_lease_time_and_two_seconds",
     ),
     Bug(
         "the next host does not know what the last one did",
         "jetstream/store.py",
-        "        await self._wire.call(self._layout.of_state(number), json.dumps(state).encode())\n",
+        "        await self._wire.call(self._layout.of_state(number), json.dumps(document).encode())\n",
         "        pass\n",
         "tests/nats/test_lease.py::test_next_host_knows_what_the_last_one_did",
     ),
     # The streams of an administrator
     Bug(
         "a stream that would lose messages will do",
-        "jetstream/streams.py",
+        "jetstream/layout.py",
         "        elif there != value:\n",
         '        elif there != value and key != "discard":\n',
         "tests/nats/test_streams.py::test_each_thing_that_is_wrong_is_said_and_nothing_is_changed",
+    ),
+    Bug(
+        "who only looks makes streams",
+        "jetstream/layout.py",
+        "            if not asked.create:\n",
+        "            if False:\n",
+        "tests/nats/test_streams.py::test_what_is_missing_is_not_made_unless_it_may_be",
+    ),
+    # Dead letters
+    Bug(
+        "each host puts a dead letter again",
+        "jetstream/intake.py",
+        'f"{AGAIN}-{number}"',
+        "self._store.new_name()",
+        "tests/nats/test_dead_letters.py::test_hosts_that_want_the_same_put_it_once",
+    ),
+    Bug(
+        "a dead letter is erased before it is put again",
+        "jetstream/intake.py",
+        "            done += await self._put_all([parcel], self._policy)\n"
+        "            await see_through(self._forget(letter.dead.id))\n",
+        "            await see_through(self._forget(letter.dead.id))\n"
+        "            done += await self._put_all([parcel], self._policy)\n",
+        "tests/nats/test_dead_letters.py::test_letter_stays_if_there_is_no_room",
+    ),
+    Bug(
+        "what is put again has never been tried",
+        "jetstream/headers.py",
+        "        return Tries(int(attempts), bool(maybe_sent))\n",
+        "        return Tries(0, False)\n",
+        "tests/nats/test_dead_letters.py::test_what_was_tried_before_is_known",
+    ),
+    Bug(
+        "all that were dropped as the newest are forgotten with one",
+        "jetstream/letters.py",
+        "        if number <= 0:\n",
+        "        if number < 0:\n",
+        "tests/nats/test_dead_letters.py::test_newest_that_was_dropped_has_a_number_of_its_own",
     ),
 ]

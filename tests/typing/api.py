@@ -16,7 +16,7 @@ from ridethrough import (
     ReconnectSupervisor,
     Transition,
 )
-from ridethrough.jetstream import JetStreamMessageBuffer
+from ridethrough.jetstream import JetStreamMessageBuffer, WaitingMessage
 from ridethrough.signal_cli import (
     Confirmation,
     Data,
@@ -37,7 +37,9 @@ from ridethrough.signal_cli import (
     SignalOutbox,
     TextMessage,
     decode_message,
+    decode_result,
     encode_message,
+    encode_result,
     target_of,
 )
 from ridethrough.sqlite import SQLiteJournal, connect, put, serve
@@ -137,9 +139,17 @@ async def buffers_of_clients(own: AsyncMessageBuffer[SignalMessage], client: Sig
     assert_type(SignalClient("tcp://127.0.0.1:7583", buffer=AsyncMessageBuffer(1)), SignalClient)
     assert_type(SignalOutbox(AsyncMessageBuffer(1)), SignalOutbox)
     shared = JetStreamMessageBuffer(
-        "nats://127.0.0.1:4222", encode=encode_message, decode=decode_message, key=target_of
+        "nats://127.0.0.1:4222",
+        encode=encode_message,
+        decode=decode_message,
+        encode_result=encode_result,
+        decode_result=decode_result,
+        key=target_of,
     )
     assert_type(shared, JetStreamMessageBuffer[SignalMessage])
+    assert_type(await shared.waiting(), list[WaitingMessage])
+    assert_type(await shared.put_again(1), list[Delivery[SignalMessage, Any]])
+    assert_type(await shared.cancel(1), bool)
     assert_type(SignalOutbox(shared).buffer, JetStreamMessageBuffer[SignalMessage])
     async with SignalClient("tcp://127.0.0.1:7583", buffer=shared) as sender:
         assert_type(sender.buffer, JetStreamMessageBuffer[SignalMessage])

@@ -9,9 +9,10 @@ from ridethrough import Delivery, Outcome, StoreError
 from ridethrough.delivery import NO_TERMS, make_delivery
 from ridethrough.jetstream.books import Books, Fate
 from ridethrough.jetstream.failures import Refused, in_words, is_passing
+from ridethrough.jetstream.headers import expiry, name_of, putter, tale, told
 from ridethrough.jetstream.intake import partition_of
-from ridethrough.jetstream.store import Contents, expiry, name_of, putter, told
-from ridethrough.jetstream.streams import Layout, prepare
+from ridethrough.jetstream.layout import Asked, prepare
+from ridethrough.jetstream.stream import Contents
 
 
 def _put(books: Books[str], number: int) -> Delivery[str]:
@@ -65,11 +66,22 @@ def test_what_is_leased_counts_once_whoever_has_put_it() -> None:
     assert books.statistics()[:4] == (2, 1, 0, 1)
 
 
-@pytest.mark.parametrize("bad", [b"", b"x", b"[]", b"[1]", b'[1, "no such", null, 0, false]', b"1", b"\xff"])
+@pytest.mark.parametrize(
+    "bad", [b"", b"x", b"[]", b"{}", b'{"name": "x-3", "outcome": "no such", "result": null}', b"1", b"\xff"]
+)
 def test_what_another_host_has_told_and_cannot_be_read_raises(bad: bytes) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError, KeyError)):
         told(bad)
-    assert told(b'["x-3", "sent", {"a": 1}, 2, true]') == ("x-3", Fate(Outcome.SENT, {"a": 1}, 2, True))
+
+
+def test_what_a_host_tells_is_what_another_hears() -> None:
+    for fate, result in (
+        (Fate(Outcome.SENT, b"\x00{}", 2, True), b"\x00{}"),
+        (Fate(Outcome.SENT, None, 1, False), None),
+        (Fate(Outcome.REJECTED, "no", 5, True), None),
+        (Fate(Outcome.DRAINED, "", 0, False), None),
+    ):
+        assert told(tale("x-3", fate, result)) == ("x-3", fate)
 
 
 def test_contents_tell_what_is_there() -> None:
@@ -88,7 +100,8 @@ def test_partition_depends_on_the_key_alone() -> None:
     assert [partition_of(key, 8) for key in ("a", b"a", 1, None)] == [
         partition_of(key, 8) for key in ("a", b"a", 1, None)
     ]
-    assert partition_of("+15551234567", 64) == 27, "another version must find the same"
+    known = [partition_of(key, 64) for key in ("+15551234567", "+15550100300", "a", b"a", 7)]
+    assert known == [27, 62, 40, 47, 50], "another version must find the same"
     assert partition_of(object(), 1) == 0
     with pytest.raises(TypeError, match="key must return a str"):
         partition_of(("a",), 2)
@@ -96,8 +109,9 @@ def test_partition_depends_on_the_key_alone() -> None:
 
 def test_headers_that_are_none_of_ours_say_nothing() -> None:
     assert putter("0123456789abcdef-12") == "0123456789abcdef"
+    assert putter("again-12") == "again"
     assert name_of({"Nats-Msg-Id": "0123456789abcdef-12"}) == "0123456789abcdef-12"
-    for other in ("", "x", "0123456789abcdef", "0123456789ABCDEF-1", "a.>-1"):
+    for other in ("", "x", "again", "against-1", "0123456789abcdef", "0123456789ABCDEF-1", "a.>-1"):
         assert putter(other) is None
         assert name_of({"Nats-Msg-Id": other}) == ""
     assert name_of({}) == ""
@@ -113,9 +127,9 @@ class _OldServer:
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_server_that_is_too_old_is_refused() -> None:
-    layout = Layout("outbox", 100, None, 1, 30.0, 30.0, 1000, None)
+    asked = Asked("outbox", 30.0, True, None, None, None, None, None, None)
     with pytest.raises(StoreError, match=r"the NATS server has version 2\.10 and must have 2\.11"):
-        await prepare(_OldServer(), layout, 1.0)  # type: ignore[arg-type]
+        await prepare(_OldServer(), asked, 1.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

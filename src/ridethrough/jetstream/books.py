@@ -64,8 +64,10 @@ class Books(Generic[T]):
         self._ended: Counter[Outcome] = Counter()
         self._on_undelivered = on_undelivered
 
-    def accept(self, name: str, delivery: Delivery[T]) -> None:
-        """Know a message that was put here."""
+    def accept(self, name: str, delivery: Delivery[T]) -> Delivery[T]:
+        """Know a message that was put here; if it is known already, as two have put it again, return that Delivery."""
+        if (known := self.open.get(name)) is not None:
+            return known
         self.open[name] = delivery
         self._names[delivery] = name
         fate = self._heard.pop(name, None)
@@ -73,6 +75,7 @@ class Books(Generic[T]):
             self._heard.clear()
         if fate is not None:
             self.end(delivery, fate)
+        return delivery
 
     def hear(self, name: str, fate: Fate) -> None:
         """Be told what became of a message of that name, which may be another host's."""

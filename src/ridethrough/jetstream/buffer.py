@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import EllipsisType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from .._loop import AsyncioLoop, find_event_loop
 from ..abc import BufferStatistics, DeadLetter, MessageBuffer, Overflow
@@ -14,16 +15,19 @@ from ..delivery import Delivery, Outcome
 from ..errors import BufferClosed, FlushTimeout, check_seconds
 from ..intake import function, hashable, policy, positive_int
 from ..json_codec import from_json, to_json
+from .arguments import addresses, client_options, message_ids, optional_int
 from .books import Books, Fate
+from .layout import Asked
 from .lease import SharedLease
-from .parts import Parts
-from .streams import Layout
+from .letters import Letter
+from .parts import Parts, Rules, open_parts
+from .store import WaitingMessage
 from .tasks import begin, see_through
+from .wire import Wire
 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ALLOWED_CALLBACKS = ("signature_cb", "user_jwt_cb")
 _CLOSED = "the buffer is closed"
 
 
@@ -34,27 +38,32 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
     stands in the documentation of the shared buffer. It runs on asyncio alone, as nats-py does. Enter it with
     ``async with`` before anything else: that connects, and makes the streams or checks them.
 
+    What is None below is as it is in the streams that are there already; so one host alone has to say it.
+
     Args:
         servers: the address of a NATS server, or several of one cluster, such as ``"nats://127.0.0.1:4222"``.
         name: of the stream, in which its messages are, and what those of dead letters (``NAME-dead``) and of what is
             known of messages that were given back (``NAME-state``) begin with: 1 to 64 letters, digits, ``-`` and
             ``_``.
-        max_size: how many messages it holds at most; the same on each host.
-        max_bytes: how many bytes these may have in the stream, headers included; None: no limit. The same on each
-            host.
+        create: whether to make what is missing of the streams.
+        max_size: how many messages it holds at most. 100, if it is made now.
+        max_bytes: how many bytes these may have in the stream, headers included. No limit, if it is made now.
         ttl, overflow, key: as for :class:`~ridethrough.AsyncMessageBuffer`. There is no event for room: with ``wait``,
             a putter looks ten times a second.
         encode: makes bytes of a message. By default JSON, of what comes back from that as it was: None, booleans,
             numbers, strings, and lists and dicts of these. With ``decode``, or not at all; the same on each host.
         decode: makes the message of these bytes again.
+        encode_result: makes bytes of the result of an acknowledgement, for the host that has put the message; if it
+            raises, that host gets None. By default JSON, likewise. With ``decode_result``, or not at all.
+        decode_result: makes the result of these bytes again.
         on_undelivered: called with the Delivery of each message that was put here, or was being sent from here, and
             ended DROPPED, EXPIRED, REJECTED, ABANDONED or UNKNOWN.
         lease_time: for how long a host that has died holds up the message that it was sending, in seconds, of at least
-            1; the same on each host. While a host lives, it lengthens its lease.
-        replicas: on how many servers the streams are; None: on three if the servers are a cluster, else on one.
+            1; while a host lives, it lengthens its lease. 30, if it is made now.
+        replicas: on how many servers the streams are. If they are made now, on three of a cluster, else on one.
         partitions: how many hosts can send at a time. The messages of one key stay in order; those of different keys
-            do not, if this is more than 1. The same on each host.
-        max_dead_letters: how many of these are kept; then the oldest are forgotten.
+            do not, if this is more than 1. 1, if it is made now.
+        max_dead_letters: how many of these are kept; then the oldest are forgotten. 1000, if it is made now.
         put_timeout: how long to try to put a message while the servers do not answer, in seconds; likewise to enter.
         options: for nats-py's ``connect``: credentials, TLS.
 
@@ -63,7 +72,6 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
 
     Attributes:
         name: as given.
-        max_size: as given.
     """
 
     def __init__(
@@ -71,50 +79,59 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         servers: str | Sequence[str],
         name: str = "outbox",
         *,
-        max_size: int = 100,
+        create: bool = True,
+        max_size: int | None = None,
         max_bytes: int | None = None,
         ttl: float | None = None,
         overflow: Overflow | str = Overflow.DROP_OLDEST,
         key: Callable[[T], Hashable] | None = None,
         encode: Callable[[T], bytes] | None = None,
         decode: Callable[[bytes], T] | None = None,
+        encode_result: Callable[[Any], bytes] | None = None,
+        decode_result: Callable[[bytes], Any] | None = None,
         on_undelivered: Callable[[Delivery[T]], object] | None = None,
-        lease_time: float = 30.0,
+        lease_time: float | None = None,
         replicas: int | None = None,
-        partitions: int = 1,
-        max_dead_letters: int = 1000,
+        partitions: int | None = None,
+        max_dead_letters: int | None = None,
         put_timeout: float = 30.0,
         options: Mapping[str, Any] = {},
     ) -> None:
         if not isinstance(name, str) or _NAME.fullmatch(name) is None:
             raise ValueError(f"name must be 1 to 64 letters, digits, - and _, not {name!r}")
-        self._servers = _addresses(servers)
+        self._servers = addresses(servers)
         check_seconds("ttl", ttl, none=True)
-        check_seconds("lease_time", lease_time)
+        check_seconds("lease_time", lease_time, none=True)
         check_seconds("put_timeout", put_timeout)
-        if lease_time < 1:
+        if lease_time is not None and lease_time < 1:
             raise ValueError(f"lease_time must be at least 1 second, not {lease_time}")
-        if (encode is None) != (decode is None):
-            raise TypeError("encode and decode must be given together, or neither")
+        for what, there, back in (("", encode, decode), ("_result", encode_result, decode_result)):
+            if (there is None) != (back is None):
+                raise TypeError(f"encode{what} and decode{what} must be given together, or neither")
         self.name: str = name
-        self.max_size: int = positive_int("max_size", max_size)
-        self._layout = Layout(
+        self._asked = Asked(
             name,
-            max_size,
-            None if max_bytes is None else positive_int("max_bytes", max_bytes),
-            positive_int("partitions", partitions),
-            float(lease_time),
-            float(put_timeout),
-            positive_int("max_dead_letters", max_dead_letters),
-            None if replicas is None else positive_int("replicas", replicas),
+            put_timeout=float(put_timeout),
+            create=create,
+            max_size=optional_int("max_size", max_size),
+            max_bytes=optional_int("max_bytes", max_bytes),
+            partitions=optional_int("partitions", partitions),
+            lease_time=lease_time,
+            max_dead_letters=optional_int("max_dead_letters", max_dead_letters),
+            replicas=optional_int("replicas", replicas),
         )
-        self._ttl = ttl
-        self._overflow = policy(overflow)
-        self._key = function("key", key)
-        self._encode = function("encode", encode) or to_json
-        self._decode = function("decode", decode) or cast("Callable[[bytes], T]", from_json)
-        self._options = _checked(options)
+        self._rules = Rules(
+            encode=function("encode", encode) or to_json,
+            decode=function("decode", decode) or from_json,
+            encode_result=function("encode_result", encode_result) or to_json,
+            decode_result=function("decode_result", decode_result) or from_json,
+            key=function("key", key),
+            ttl=ttl,
+            overflow=policy(overflow),
+        )
+        self._options = client_options(options)
         self._books: Books[T] = Books(function("on_undelivered", on_undelivered))
+        self._max_size = max_size
         self._open: Parts[T] | None = None
         self._closed = False
 
@@ -125,6 +142,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
             StoreAway: the servers did not answer within ``put_timeout``.
             AuthenticationFailed: they refuse the credentials.
             StoreError: a server is older than 2.11, or a stream is not as it must be: the text says each thing.
+            StoreGone: something is missing, with ``create=False``.
             RuntimeError: this is not asyncio, or the buffer was entered before.
 
         **Cancellation.** If it raises a cancellation, it has disconnected; streams that it has made stay.
@@ -133,17 +151,17 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
             raise RuntimeError("the shared buffer runs on asyncio, as nats-py does, and not on trio")
         if self._open is not None or self._closed:
             raise RuntimeError("a shared buffer is entered once")
-        opened = Parts(
-            self._servers, self._options, self._layout, self._books,
-            encode=self._encode, decode=self._decode, key=self._key, ttl=self._ttl, overflow=self._overflow,
-        )  # fmt: skip
+        wire = self._make_wire()
         try:
-            await opened.open()
+            self._open = await open_parts(wire, self._asked, self._books, self._rules)
         except BaseException:
-            await see_through(opened.aclose())
+            await see_through(wire.aclose())
             raise
-        self._open = opened
+        self._max_size = self._open.layout.max_size
         return self
+
+    def _make_wire(self) -> Wire:
+        return Wire(self._servers, self._options)
 
     def _parts(self) -> Parts[T]:
         if self._open is None:
@@ -155,6 +173,17 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         return self._open
 
     # ---------------------------------------------------------------- what there is
+
+    @property
+    def max_size(self) -> int:
+        """How many messages it holds at most.
+
+        Raises:
+            RuntimeError: it was not given, and the buffer was not entered, so that this is not known.
+        """
+        if self._max_size is None:
+            raise RuntimeError("max_size is known once the buffer was entered")
+        return self._max_size
 
     @property
     def state(self) -> str:
@@ -183,7 +212,19 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
 
         **Cancellation** changes nothing.
         """
-        return (await self._parts().ask(lambda store: store.contents())).messages
+        parts = self._parts()
+        return (await parts.ask(parts.store.messages.contents)).messages
+
+    async def waiting(self) -> list[WaitingMessage]:
+        """The messages that it holds, of all hosts, queued and leased, in order.
+
+        Raises:
+            StoreAway: the servers did not answer.
+
+        **Cancellation** changes nothing.
+        """
+        parts = self._parts()
+        return await parts.ask(parts.store.waiting)
 
     def __repr__(self) -> str:
         return f"<JetStreamMessageBuffer {self.name}: {self.state}, {len(self._books.open)} messages of this host's>"
@@ -205,7 +246,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
 
         Returns:
             The message's fate; its ``id`` is the message's number in the stream. One that was dropped as the newest
-            never had one: it is 0.
+            has none there, and one below 0 instead.
 
         Raises:
             BufferFull: there is no room and none was made; the message is not accepted.
@@ -254,7 +295,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         """
         parts = self._parts()
         await begin()
-        return await see_through(parts.answered(parts.removal.drain(self._layout.lease_time)))
+        return await see_through(parts.answered(parts.removal.drain(parts.layout.lease_time)))
 
     async def wait_nonempty(self) -> None:
         """Wait until something can be leased. For a second, it is kept for a lease of this host.
@@ -288,20 +329,29 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
             hashable("keys must be", each)
         self._parts().owner.resume(*keys)
 
-    async def cancel(self, delivery: Delivery[T]) -> bool:
-        """Take a message back that was put here: what ``Delivery.cancel`` does elsewhere, which returns False here.
+    async def cancel(self, message: Delivery[T] | int) -> bool:
+        """Take a message back: what ``Delivery.cancel`` does elsewhere, which returns False here.
+
+        Args:
+            message: its Delivery, if it was put here; or its id, whoever has put it.
 
         Returns:
             True if it was waiting, and has ended CANCELLED. False if it is leased, or has ended.
 
         Raises:
             StoreAway: the servers did not answer.
+            TypeError: it is neither.
 
         **Cancellation** comes to effect afterwards.
         """
         parts = self._parts()
+        if isinstance(message, Delivery):
+            if message not in self._books.open.values():
+                return False
+            message = message.id
+        (number,) = message_ids((message,))
         await begin()
-        return await see_through(parts.answered(parts.removal.cancel(delivery)))
+        return await see_through(parts.answered(parts.removal.cancel(number)))
 
     # ---------------------------------------------------------------- the end
 
@@ -379,19 +429,55 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
 
         **Cancellation** changes nothing.
         """
-        return [letter for _, letter in await self._parts().ask(lambda store: store.dead_letters())]
+        parts = self._parts()
+        return await parts.ask(parts.letters.all)
 
+    async def put_again(self, *ids: int) -> list[Delivery[T]]:
+        """Put dead letters like new messages, one after the other, in this order; then they are dead letters no more.
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    taken = sorted(name for name in options if name.endswith("_cb") and name not in _ALLOWED_CALLBACKS)
-    taken += [name for name in ("servers", "pending_size", "allow_reconnect") if name in options]
-    if taken:
-        raise ValueError(f"options must not have {', '.join(taken)}: these are the buffer's own")
-    return dict(options)
+        Each has a new id, and keeps its ``attempts`` and ``maybe_sent``; its age begins anew. If several hosts put one
+        again at the same time, it is put once.
 
+        Args:
+            ids: whose; each once.
 
-def _addresses(servers: str | Sequence[str]) -> list[str]:
-    addresses = [servers] if isinstance(servers, str) else list(servers) if isinstance(servers, Sequence) else []
-    if not addresses or not all(isinstance(each, str) for each in addresses):
-        raise TypeError("servers must be the address of a NATS server, or several")
-    return addresses
+        Returns:
+            The fate of each, in the same order.
+
+        Raises:
+            LookupError: there is no dead letter of that id; nothing has changed.
+            ValueError: an id is there twice, or a message cannot be decoded; nothing has changed.
+            TypeError: what is no id.
+            BufferFull, MessageTooLarge, BufferClosed, StoreError, RuntimeError: as :meth:`put`; those before are put.
+
+        **Cancellation.** As for :meth:`put`, of the first that was not put yet.
+        """
+        parts = self._parts()
+        letters: list[Letter] = []
+        for number in message_ids(ids):
+            letter = await parts.ask(partial(parts.letters.find, number))
+            if letter is None:
+                raise LookupError(f"there is no dead letter {number}")
+            letters.append(letter)
+        if len(set(ids)) < len(ids):
+            raise ValueError("ids must name each dead letter once")
+        return await parts.intake.put_again(letters)
+
+    async def forget(self, *ids: int) -> int:
+        """Erase dead letters.
+
+        Args:
+            ids: whose; one that is none's does no harm.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StoreAway: the servers did not answer; those before may have been erased.
+            TypeError: what is no id.
+
+        **Cancellation** leaves it open which of them were erased.
+        """
+        parts = self._parts()
+        each_once = dict.fromkeys(message_ids(ids))
+        return sum([await parts.ask(partial(parts.letters.forget, number)) for number in each_once])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from hashlib import sha256
 from types import EllipsisType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,14 +12,17 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..abc import Overflow
-from ..delivery import Delivery, DeliveryOwner, Outcome, Terms, make_delivery
+from ..delivery import Delivery, Outcome, Terms, make_delivery
 from ..errors import BufferClosed, BufferFull, MessageTooLarge, StoreAway, StoreError, StoreFull, check_seconds
 from ..intake import hashable, policy
 from .books import Books, Fate
 from .failures import NO_ROOM, Lost, Refused
+from .headers import AGAIN, HEADROOM, Tries, of_message
+from .layout import Layout
+from .lease import SharedOwner
+from .letters import DeadLetters, Letter
 from .removal import Removal
-from .store import EXPIRES, HEADROOM, Store, named
-from .streams import Layout
+from .store import Store
 from .tasks import begin, see_through
 from .wire import Wire
 
@@ -28,8 +31,9 @@ T = TypeVar("T")
 _POLL = 0.1
 """How often to look whether there is room, in seconds: JetStream does not say."""
 
-_RECORD = 61
-"""What JetStream adds to the name and the body of a message in a file, in bytes: 34, and the rest of its headers."""
+_RECORD = 46
+"""What JetStream adds to the subject, the body and the headers of a message in a file, in bytes: 34, and 12 around the
+headers."""
 
 
 class Parcel(NamedTuple):
@@ -52,7 +56,7 @@ class SharedIntake(Generic[T]):
     Several may be under way at once. Once one of them finds no room or no answer, the next ones wait behind it.
 
     Args:
-        wire, layout, store, books, removal, owner: as their names say.
+        wire, layout, store, letters, books, removal, owner: as their names say.
         encode, key, ttl, overflow: as for the buffer.
         on_expiring: called when a message that may become too old has come in.
     """
@@ -62,9 +66,10 @@ class SharedIntake(Generic[T]):
         wire: Wire,
         layout: Layout,
         store: Store,
+        letters: DeadLetters,
         books: Books[T],
         removal: Removal[T],
-        owner: DeliveryOwner,
+        owner: SharedOwner[T],
         *,
         encode: Callable[[T], bytes],
         key: Callable[[T], Hashable] | None,
@@ -75,6 +80,7 @@ class SharedIntake(Generic[T]):
         self._wire = wire
         self._layout = layout
         self._store = store
+        self._letters = letters
         self._books = books
         self._removal = removal
         self._owner = owner
@@ -98,28 +104,54 @@ class SharedIntake(Generic[T]):
             check_seconds("ttl", ttl, none=True)
         if not isinstance(messages, Iterable):
             raise TypeError(f"messages must be an iterable, not {type(messages).__name__}")
-        parcels = [self._parcel(message, ttl) for message in messages]
+        return await self._put_all(
+            [self._parcel(self._store.new_name(), each, self._encode(each), ttl) for each in messages], rule
+        )
+
+    async def put_again(self, letters: Sequence[Letter]) -> list[Delivery[T]]:
+        """See :meth:`JetStreamMessageBuffer.put_again`."""
+        parcels = []
+        for number, dead in letters:
+            decoded = self._owner.decoded(dead.id, dead.body)
+            if decoded is None:
+                raise ValueError(f"dead letter {dead.id} cannot be decoded; nothing was put")
+            tries = Tries(dead.attempts, dead.maybe_sent)
+            parcels.append(self._parcel(f"{AGAIN}-{number}", decoded[0], dead.body, self._ttl, tries))
+        done: list[Delivery[T]] = []
+        for parcel, letter in zip(parcels, letters, strict=True):
+            done += await self._put_all([parcel], self._policy)
+            await see_through(self._forget(letter.dead.id))
+        return done
+
+    async def _forget(self, number: int) -> None:
+        until = asyncio.get_running_loop().time() + self._layout.put_timeout
+        try:
+            await self._wire.insist(lambda: self._letters.forget(number), until)
+        except Lost as lost:
+            raise StoreAway(f"dead letter {number} was put again, and could not be erased: {lost}") from None
+        except Refused as refused:
+            raise StoreError(f"dead letter {number} was put again, and could not be erased: {refused}") from None
+
+    async def _put_all(self, parcels: Sequence[Parcel], rule: Overflow) -> list[Delivery[T]]:
         await checkpoint_if_cancelled()
-        await begin()
         self._books.putting += 1
         try:
-            return [await self._put(parcel, rule) for parcel in parcels]
+            deliveries = []
+            for parcel in parcels:
+                await begin()
+                deliveries.append(await self._put(parcel, rule))
+            return deliveries
         finally:
             self._books.putting -= 1
 
-    def _parcel(self, message: T, ttl: float | None) -> Parcel:
+    def _parcel(self, name: str, message: T, body: bytes, ttl: float | None, earlier: Tries | None = None) -> Parcel:
         key = None if self._key is None else hashable("key must return something", self._key(message))
-        body = self._encode(message)
         if type(body) is not bytes:
             raise TypeError(f"encode must return bytes, not {type(body).__name__}")
-        name = self._store.new_name()
-        headers = named(name)
         subject = self._layout.inlet(partition_of(key, self._layout.partitions))
-        size = _RECORD + len(subject) + len(name) + len(body)
         expires_at = None if ttl is None else time.time() + ttl
-        if expires_at is not None:
-            headers[EXPIRES] = repr(expires_at)
-            size += len(EXPIRES) + len(headers[EXPIRES]) + 4
+        headers = of_message(name, expires_at, earlier)
+        size = _RECORD + len(subject) + len(body) + sum(len(each) + len(headers[each]) + 4 for each in headers)
         if self._layout.max_bytes is not None and size > self._layout.max_bytes:
             raise MessageTooLarge(size, self._layout.max_bytes)
         if len(body) > self._wire.max_payload - HEADROOM:
@@ -129,11 +161,12 @@ class SharedIntake(Generic[T]):
     async def _put(self, parcel: Parcel, rule: Overflow) -> Delivery[T]:
         if self.closed:
             raise BufferClosed("the buffer is closed")
+        sent = False
         if not self._turn.locked():
             try:
                 return await self._try(parcel)
-            except Lost:
-                pass
+            except Lost as lost:
+                sent = lost.sent
             except Refused as refused:
                 if not refused.is_full or rule in (Overflow.REJECT, Overflow.DROP_NEWEST):
                     return await self._refused(parcel, rule, refused)
@@ -141,25 +174,31 @@ class SharedIntake(Generic[T]):
             return await self._refused(parcel, rule, NO_ROOM)
         self._books.waiting_to_put += 1
         try:
-            async with self._turn:
-                return await self._put_in_turn(parcel, rule)
+            await _in_time(self._turn.acquire(), unless=sent)
+            try:
+                return await self._put_in_turn(parcel, rule, sent)
+            finally:
+                self._turn.release()
         finally:
             self._books.waiting_to_put -= 1
 
-    async def _put_in_turn(self, parcel: Parcel, rule: Overflow) -> Delivery[T]:
+    async def _put_in_turn(self, parcel: Parcel, rule: Overflow, sent: bool) -> Delivery[T]:
+        """Put it, however often that has to be tried.
+
+        Args:
+            sent: whether it may have been put already, by a try that was lost.
+        """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._layout.put_timeout
-        sent = False
         try:
-            while not self.closed:
+            while sent or not self.closed:
                 try:
                     return await self._try(parcel)
                 except Lost as lost:
                     sent = sent or lost.sent
-                    if loop.time() >= give_up:
+                    if loop.time() >= give_up or (sent and self._wire.closed):
                         raise self._away(str(lost), sent) from None
-                    # As long as it has never left, a cancellation is in time.
-                    await (see_through(self._wire.pause(_POLL)) if sent else self._wire.pause(_POLL))
+                    await _in_time(self._wire.pause(_POLL), unless=sent)
                 except Refused as refused:
                     if not refused.is_full or rule in (Overflow.REJECT, Overflow.DROP_NEWEST):
                         return await self._refused(parcel, rule, refused)
@@ -181,7 +220,7 @@ class SharedIntake(Generic[T]):
         """
         number = await self._store.put(parcel.subject, parcel.body, parcel.headers)
         delivery = make_delivery(self._owner, number, parcel.message, parcel.terms)
-        self._books.accept(parcel.name, delivery)
+        delivery = self._books.accept(parcel.name, delivery)
         if parcel.terms.expires_at is not None:
             self._on_expiring()
         return delivery
@@ -200,21 +239,29 @@ class SharedIntake(Generic[T]):
             raise _as_store_error(refused)
         if rule is Overflow.REJECT:
             raise BufferFull(f"the buffer is full: {refused}")
-        delivery: Delivery[T] = make_delivery(self._owner, 0, parcel.message, parcel.terms)
         fate = Fate(Outcome.DROPPED, "the buffer was full")
         until = asyncio.get_running_loop().time() + self._layout.put_timeout
         try:
-            await see_through(self._wire.insist(lambda: self._store.bury(0, parcel.body, fate, parcel.name), until))
+            letter = await see_through(
+                self._wire.insist(lambda: self._letters.bury(0, parcel.body, fate, parcel.name), until)
+            )
         except Lost as lost:
             raise self._away(str(lost), sent=False) from None
         except Refused as other:
             raise _as_store_error(other) from None
+        delivery: Delivery[T] = make_delivery(self._owner, -letter, parcel.message, parcel.terms)
         self._books.end(delivery, fate)
         return delivery
 
     def _away(self, reason: str, sent: bool) -> StoreAway:
         known = "the message may have been put" if sent else "the message was not put"
-        return StoreAway(f"JetStream did not answer in {self._layout.put_timeout:g} s: {reason}; {known}")
+        within = "before the buffer was closed" if self._wire.closed else f"in {self._layout.put_timeout:g} s"
+        return StoreAway(f"JetStream did not answer {within}: {reason}; {known}")
+
+
+async def _in_time(work: Coroutine[Any, Any, object], *, unless: bool) -> None:
+    """Do something that a cancellation ends; unless that would come too late, and so comes to effect afterwards."""
+    await (see_through(work) if unless else work)
 
 
 def _as_store_error(refused: Refused) -> StoreError:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..errors import StoreAway, StoreError
+from ..errors import StoreAway, StoreError, StoreGone
 from .failures import Lost, Refused
 from .wire import Wire
 
@@ -21,17 +21,31 @@ _NO_CLUSTER = 10074
 _THERE_WITH_ANOTHER_CONFIGURATION = {10058, 10148}
 
 
-class Layout(NamedTuple):
-    """Which streams there are, and how they are to be."""
+class Asked(NamedTuple):
+    """What a host asks of the streams; None: as it is there, or as usual if it is made now."""
 
     name: str
+    put_timeout: float
+    create: bool
+    """Whether to make what is missing."""
+    max_size: int | None
+    max_bytes: int | None
+    partitions: int | None
+    lease_time: float | None
+    max_dead_letters: int | None
+    replicas: int | None
+
+
+class Layout(NamedTuple):
+    """Which streams there are, and how they are."""
+
+    name: str
+    put_timeout: float
     max_size: int
     max_bytes: int | None
     partitions: int
     lease_time: float
-    put_timeout: float
     max_dead_letters: int
-    replicas: int | None
 
     @property
     def dead(self) -> str:
@@ -46,6 +60,15 @@ class Layout(NamedTuple):
     def inlet(self, partition: int) -> str:
         """The subject of messages of a partition."""
         return f"{self.name}.in.{partition}"
+
+    @property
+    def inlets(self) -> list[str]:
+        """Those of all partitions."""
+        return [self.inlet(partition) for partition in range(self.partitions)]
+
+    def partition(self, inlet: str) -> int:
+        """The partition of a message with that subject."""
+        return int(inlet.rpartition(".")[2])
 
     def consumer(self, partition: int) -> str:
         """The consumer that hands them out."""
@@ -69,11 +92,12 @@ class Layout(NamedTuple):
         return max(120.0, 2 * self.put_timeout)
 
 
-async def prepare(wire: Wire, layout: Layout, timeout: float) -> None:
-    """Make the streams and consumers that are missing, and check those that are there.
+async def prepare(wire: Wire, asked: Asked, timeout: float) -> Layout:
+    """Make the streams and consumers that are missing, check those that are there, and tell how they are.
 
     Raises:
         StoreError: the server is too old, or something that is there is not as it must be: the text names all of it.
+        StoreGone: something is missing, and is not to be made.
         StoreAway: there was no answer in time.
     """
     if wire.version < OLDEST:
@@ -81,24 +105,51 @@ async def prepare(wire: Wire, layout: Layout, timeout: float) -> None:
             f"the NATS server has version {'.'.join(map(str, wire.version))} and must have {'.'.join(map(str, OLDEST))}"
         )
     until = asyncio.get_running_loop().time() + timeout
-    problems: list[str] = []
     try:
-        for wanted in (_queue(layout), _dead(layout), _state(layout)):
-            problems += await _stream(wire, layout, wanted, until)
-        if not problems:
-            problems += await _consumers(wire, layout, until)
+        found = await _look(wire, asked.name, until)
+        layout = _settle(asked, found)
+        if problems := _problems(found, layout, asked):
+            raise StoreError(f"{'; '.join(problems)}; nothing was changed")
+        if missing := [part for part in _parts(layout) if part.label not in found]:
+            if not asked.create:
+                raise StoreGone("; ".join(f"{part.label} is missing" for part in missing))
+            for part in missing:
+                found[part.label] = await _make(wire, part, asked.replicas, until)
+            layout = _settle(asked, found)
+            if problems := _problems(found, layout, asked):  # another host was quicker, and asks for something else
+                raise StoreError("; ".join(problems))
     except Refused as refused:
         raise StoreError(f"JetStream refuses: {refused}") from None
     except Lost as lost:
         raise StoreAway(f"JetStream did not answer in {timeout:g} s: {lost}") from None
-    if problems:
-        raise StoreError("; ".join(problems) + "; nothing was changed")
+    return layout
+
+
+# ---------------------------------------------------------------- what there must be
+
+
+class _Part(NamedTuple):
+    """A stream or a consumer, as it must be."""
+
+    label: str
+    """As people are told of it."""
+    subject: str
+    """Of requests about it, without what is asked for."""
+    config: dict[str, Any]
+
+
+def _parts(layout: Layout) -> Iterator[_Part]:
+    for config in (_queue(layout), _dead(layout), _state(layout)):
+        yield _Part(f"stream {config['name']}", f"STREAM.{{}}.{config['name']}", config)
+    for partition in range(layout.partitions):
+        name = layout.consumer(partition)
+        yield _Part(f"consumer {name}", f"CONSUMER.{{}}.{layout.name}.{name}", _consumer(layout, partition))
 
 
 def _queue(layout: Layout) -> dict[str, Any]:
     return {
         "name": layout.name,
-        "subjects": [layout.inlet(partition) for partition in range(layout.partitions)],
+        "subjects": layout.inlets,
         "retention": "workqueue",
         "storage": "file",
         "discard": "new",
@@ -149,59 +200,96 @@ def _consumer(layout: Layout, partition: int) -> dict[str, Any]:
     }
 
 
-async def _stream(wire: Wire, layout: Layout, wanted: dict[str, Any], until: float) -> list[str]:
-    name = wanted["name"]
-    found = await _find(wire, f"STREAM.INFO.{name}", until)
-    if found is None:
-        replicas = layout.replicas or 3
-        try:
-            found = await _make(wire, f"STREAM.CREATE.{name}", {**wanted, "num_replicas": replicas}, until)
-        except Refused as refused:
-            if refused.code != _NO_CLUSTER or layout.replicas is not None:
-                raise
-            found = await _make(wire, f"STREAM.CREATE.{name}", {**wanted, "num_replicas": 1}, until)
-    if layout.replicas is not None:
-        wanted = {**wanted, "num_replicas": layout.replicas}
-    return [f"stream {name}: {each}" for each in _differences(found["config"], wanted)]
+# ---------------------------------------------------------------- what there is
 
 
-async def _consumers(wire: Wire, layout: Layout, until: float) -> list[str]:
-    names = [layout.consumer(partition) for partition in range(layout.partitions)]
-    listed = await wire.insist(lambda: wire.call(f"$JS.API.CONSUMER.NAMES.{layout.name}"), until)
-    problems = [
-        f"stream {layout.name}: consumer {other} must not be there with partitions={layout.partitions}"
-        for other in sorted(set(listed["consumers"] or ()) - set(names))
-    ]
-    for partition, name in enumerate(names):
-        wanted = _consumer(layout, partition)
-        found = await _find(wire, f"CONSUMER.INFO.{layout.name}.{name}", until)
-        if found is None:
-            document = {"stream_name": layout.name, "config": {**wanted, "name": name}}
-            found = await _make(wire, f"CONSUMER.CREATE.{layout.name}.{name}", document, until)
-        problems += [f"consumer {name}: {each}" for each in _differences(found["config"], wanted)]
-    return problems
+async def _look(wire: Wire, name: str, until: float) -> dict[str, dict[str, Any]]:
+    """How the streams are that are there, and the consumers of the first one, by their labels."""
+    found: dict[str, dict[str, Any]] = {}
+    for stream in (name, f"{name}-dead", f"{name}-state"):
+        if (config := await _find(wire, f"STREAM.INFO.{stream}", until)) is not None:
+            found[f"stream {stream}"] = config
+    if f"stream {name}" in found:
+        listed = await wire.insist(lambda: wire.call(f"$JS.API.CONSUMER.NAMES.{name}"), until)
+        for consumer in listed["consumers"] or ():
+            if (config := await _find(wire, f"CONSUMER.INFO.{name}.{consumer}", until)) is not None:
+                found[f"consumer {consumer}"] = config
+    return found
+
+
+def _settle(asked: Asked, found: dict[str, dict[str, Any]]) -> Layout:
+    """How the streams are to be: as it is asked, or else as they are, or else as usual."""
+    queue = found.get(f"stream {asked.name}", {})
+    dead = found.get(f"stream {asked.name}-dead", {})
+    waits = [config.get("ack_wait", 0) / _NANO for label, config in found.items() if label.startswith("consumer ")]
+    return Layout(
+        asked.name,
+        asked.put_timeout,
+        max_size=asked.max_size or _positive(queue.get("max_msgs")) or 100,
+        max_bytes=asked.max_bytes or _positive(queue.get("max_bytes")),
+        partitions=asked.partitions or len(queue.get("subjects") or "1"),
+        lease_time=asked.lease_time or (min(waits) if waits and min(waits) >= 1 else 30.0),
+        max_dead_letters=asked.max_dead_letters or dead.get("max_msgs", 1000),
+    )
+
+
+def _positive(number: int | None) -> int | None:
+    return number if number is not None and number > 0 else None
 
 
 async def _find(wire: Wire, subject: str, until: float) -> dict[str, Any] | None:
     try:
-        return await wire.insist(lambda: wire.call(f"$JS.API.{subject}"), until)
+        config: dict[str, Any] = (await wire.insist(lambda: wire.call(f"$JS.API.{subject}"), until))["config"]
     except Refused as refused:
         if refused.code in _NOT_FOUND:
             return None
         raise
+    return config
 
 
-async def _make(wire: Wire, subject: str, document: dict[str, Any], until: float) -> dict[str, Any]:
-    body = json.dumps(document).encode()
+async def _make(wire: Wire, part: _Part, replicas: int | None, until: float) -> dict[str, Any]:
+    """Make something, and tell how it is: as another host has made it, if that was quicker."""
+    if "durable_name" in part.config:
+        stream, name = part.subject.split(".")[2:]
+        return await _create(wire, part, {"stream_name": stream, "config": {**part.config, "name": name}}, until)
     try:
-        return await wire.insist(lambda: wire.call(f"$JS.API.{subject}", body), until)
+        return await _create(wire, part, {**part.config, "num_replicas": replicas or 3}, until)
+    except Refused as refused:
+        if refused.code != _NO_CLUSTER or replicas is not None:
+            raise
+        return await _create(wire, part, {**part.config, "num_replicas": 1}, until)
+
+
+async def _create(wire: Wire, part: _Part, document: dict[str, Any], until: float) -> dict[str, Any]:
+    subject, body = f"$JS.API.{part.subject.format('CREATE')}", json.dumps(document).encode()
+    try:
+        config: dict[str, Any] = (await wire.insist(lambda: wire.call(subject, body), until))["config"]
     except Refused as refused:
         if refused.code not in _THERE_WITH_ANOTHER_CONFIGURATION:
             raise
-        found = await _find(wire, subject.replace(".CREATE.", ".INFO."), until)  # another host was quicker
-        if found is None:
+        there = await _find(wire, part.subject.format("INFO"), until)
+        if there is None:
             raise
-        return found
+        return there
+    return config
+
+
+# ---------------------------------------------------------------- whether that will do
+
+
+def _problems(found: dict[str, dict[str, Any]], layout: Layout, asked: Asked) -> list[str]:
+    """What is there and not as it must be, in words."""
+    problems: list[str] = []
+    wanted = {part.label: part.config for part in _parts(layout)}
+    for label, config in found.items():
+        if label not in wanted:
+            problems.append(f"stream {layout.name}: {label} must not be there with partitions={layout.partitions}")
+            continue
+        must = wanted[label]
+        if asked.replicas is not None and label.startswith("stream "):
+            must = {**must, "num_replicas": asked.replicas}
+        problems += [f"{label}: {each}" for each in _differences(config, must)]
+    return problems
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:

@@ -14,8 +14,11 @@ from ..lease import BufferLease
 from ..logs import get_logger
 from .books import Books, Fate
 from .failures import Lost, Refused
+from .headers import Tries, expiry, name_of
+from .hosts import Hosts
+from .letters import DeadLetters
 from .pulls import Pulls
-from .store import Handed, Store, expiry, name_of
+from .store import Handed, Store
 from .tasks import Tasks, see_through
 from .wire import Wire
 
@@ -74,7 +77,7 @@ class SharedOwner(Generic[T]):
     """What leases and deliveries ask of the shared buffer.
 
     Args:
-        wire, store, pulls, books, tasks: as their names say.
+        wire, store, letters, pulls, books, hosts, tasks: as their names say.
         lease_time: as for the buffer.
         decode, key: as for the buffer.
     """
@@ -83,8 +86,10 @@ class SharedOwner(Generic[T]):
         self,
         wire: Wire,
         store: Store,
+        letters: DeadLetters,
         pulls: Pulls,
         books: Books[T],
+        hosts: Hosts[T],
         tasks: Tasks,
         *,
         lease_time: float,
@@ -93,8 +98,10 @@ class SharedOwner(Generic[T]):
     ) -> None:
         self._wire = wire
         self._store = store
+        self._letters = letters
         self._pulls = pulls
         self._books = books
+        self._hosts = hosts
         self._tasks = tasks
         self._lease_time = lease_time
         self._decode = decode
@@ -247,7 +254,7 @@ class SharedOwner(Generic[T]):
     async def _give_back(self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T]) -> None:
         handed = handed._replace(until=lease.until)
         until = asyncio.get_running_loop().time() + lease.pause
-        done = await self._pulls.give_back(handed, delivery.attempts, delivery.maybe_sent, lease.pause)
+        done = await self._pulls.give_back(handed, Tries(delivery.attempts, delivery.maybe_sent), lease.pause)
         if done and lease.pause:
             self._deferred[handed.number] = (handed, delivery._terms.key, until)
 
@@ -255,7 +262,7 @@ class SharedOwner(Generic[T]):
         """Take a message out of the stream that has ended; if that cannot be, do it when it is handed to this host."""
         try:
             if fate.outcome not in (Outcome.SENT, Outcome.DRAINED):
-                await self._wire.insist(lambda: self._store.bury(handed.number, handed.body, fate), until)
+                await self._wire.insist(lambda: self._letters.bury(handed.number, handed.body, fate), until)
             await self._wire.insist(lambda: self._store.confirm(handed), until)
         except (Lost, Refused) as error:
             _log.warning("message %d has ended %s, and the stream has it still: %s", handed.number, fate.outcome, error)
@@ -280,7 +287,7 @@ class SharedOwner(Generic[T]):
         self._unfinished.pop(name, None)
         self._seen.pop(name, None)
         try:
-            await self._store.tell(name, fate)
+            await self._hosts.tell(name, fate)
             if handed.times > 1:
                 await self._store.forget_state(handed.number)
         except Lost:

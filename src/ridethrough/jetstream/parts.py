@@ -3,90 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..abc import Overflow
 from ..errors import StoreAway, StoreError
-from ..logs import get_logger
 from .books import Books
 from .failures import Lost, Refused
+from .hosts import Hosts
 from .intake import SharedIntake
+from .layout import Asked, Layout, prepare
 from .lease import SharedOwner
+from .letters import DeadLetters
 from .pulls import Pulls
 from .removal import Removal
-from .store import Store, told
-from .streams import Layout, prepare
+from .store import Store
 from .tasks import Tasks
 from .watch import Watch
 from .wire import Wire
 
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
-
 T = TypeVar("T")
 R = TypeVar("R")
 
-_log: logging.Logger = get_logger("jetstream")
+
+class Rules(NamedTuple):
+    """What the maker of a buffer has said of its messages; as for the buffer."""
+
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+    encode_result: Callable[[Any], bytes]
+    decode_result: Callable[[bytes], Any]
+    key: Callable[[Any], Hashable] | None
+    ttl: float | None
+    overflow: Overflow
 
 
 class Parts(Generic[T]):
     """An open connection, and what works with it.
 
     Args:
-        servers, options, layout: where the streams are, how to get there, and which they are.
+        wire: the connection.
+        layout: which streams there are.
         books: what this host knows of messages.
-        encode, decode, key, ttl, overflow: as for the buffer.
+        rules: what is to be done with them.
 
     Attributes:
         closed: set when it is closed.
     """
 
-    def __init__(
-        self,
-        servers: Sequence[str],
-        options: Mapping[str, Any],
-        layout: Layout,
-        books: Books[T],
-        *,
-        encode: Callable[[T], bytes],
-        decode: Callable[[bytes], T],
-        key: Callable[[T], Hashable] | None,
-        ttl: float | None,
-        overflow: Overflow,
-    ) -> None:
-        self.wire: Wire = Wire(servers, options)
+    def __init__(self, wire: Wire, layout: Layout, books: Books[T], rules: Rules) -> None:
+        self.wire: Wire = wire
+        self.layout: Layout = layout
         self.closed: asyncio.Event = asyncio.Event()
-        self._layout = layout
-        self._books = books
         self._tasks = Tasks()
-        self._host = token_hex(8)
-        store = self._store = Store(self.wire, layout, self._host)
-        self.pulls: Pulls = Pulls(self.wire, layout, store, self._tasks)
-        self.owner: SharedOwner[T] = SharedOwner(
-            self.wire, store, self.pulls, books, self._tasks, lease_time=layout.lease_time, decode=decode, key=key
+        host = token_hex(8)
+        self.store: Store = Store(wire, layout, host)
+        self.letters: DeadLetters = DeadLetters(wire, layout)
+        self.pulls: Pulls = Pulls(wire, layout, self.store, self._tasks)
+        self._hosts: Hosts[T] = Hosts(
+            wire, layout, books, host, encode_result=rules.encode_result, decode_result=rules.decode_result
         )
-        self.removal: Removal[T] = Removal(self.wire, layout, store, self.pulls, books, self.owner)
-        self.watch: Watch[T] = Watch(self.wire, store, books, self.removal)
+        self.owner: SharedOwner[T] = SharedOwner(
+            wire, self.store, self.letters, self.pulls, books, self._hosts, self._tasks,
+            lease_time=layout.lease_time, decode=rules.decode, key=rules.key,
+        )  # fmt: skip
+        self.removal: Removal[T] = Removal(
+            wire, layout, self.store, self.letters, self.pulls, books, self._hosts, self.owner
+        )
+        self.watch: Watch[T] = Watch(wire, self.store.messages, self.letters, books, self.removal)
         self.intake: SharedIntake[T] = SharedIntake(
-            self.wire, layout, store, books, self.removal, self.owner,
-            encode=encode, key=key, ttl=ttl, overflow=overflow, on_expiring=self.watch.set_alarm,
+            wire, layout, self.store, self.letters, books, self.removal, self.owner,
+            encode=rules.encode, key=rules.key, ttl=rules.ttl, overflow=rules.overflow,
+            on_expiring=self.watch.set_alarm,
         )  # fmt: skip
 
-    async def open(self) -> None:
-        """Connect, make or check the streams, and begin to listen.
-
-        Raises:
-            StoreError: as the buffer's ``__aenter__``.
-            AuthenticationFailed: likewise.
-        """
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._layout.put_timeout
-        await self.wire.open(self._layout.put_timeout)
-        await self.wire.subscribe(self._layout.ended(self._host), self._on_ended)
-        await prepare(self.wire, self._layout, max(1.0, give_up - loop.time()))
+    async def listen(self) -> None:
+        """Begin to hear from other hosts, and to look after what was put here."""
+        await self._hosts.listen()
         self.wire.on_back = self._on_back
         self._tasks.start(self.watch.run())
 
@@ -98,33 +92,40 @@ class Parts(Generic[T]):
         await self._tasks.aclose()
         await self.wire.aclose()
 
-    async def ask(self, work: Callable[[Store], Awaitable[R]]) -> R:
+    async def ask(self, work: Callable[[], Awaitable[R]]) -> R:
         """Ask something of the streams.
 
         Raises:
             StoreAway: there was no answer within ``put_timeout``.
             StoreError: it was refused.
         """
-        until = asyncio.get_running_loop().time() + self._layout.put_timeout
-        return await self.answered(self.wire.insist(lambda: work(self._store), until))
+        until = asyncio.get_running_loop().time() + self.layout.put_timeout
+        return await self.answered(self.wire.insist(work, until))
 
     async def answered(self, work: Awaitable[R]) -> R:
         """Like :meth:`ask`, of something that insists by itself."""
         try:
             return await work
         except Lost as lost:
-            raise StoreAway(f"JetStream did not answer in {self._layout.put_timeout:g} s: {lost}") from None
+            raise StoreAway(f"JetStream did not answer in {self.layout.put_timeout:g} s: {lost}") from None
         except Refused as refused:
             raise StoreError(f"JetStream refuses: {refused}") from None
-
-    def _on_ended(self, message: Msg) -> None:
-        try:
-            name, fate = told(message.data)
-        except (ValueError, TypeError):
-            _log.warning("what another host has told cannot be read")
-        else:
-            self._books.hear(name, fate)
 
     def _on_back(self) -> None:
         self.pulls.forget()
         self.watch.look()
+
+
+async def open_parts(wire: Wire, asked: Asked, books: Books[T], rules: Rules) -> Parts[T]:
+    """Connect, make or check the streams, and begin to listen.
+
+    Raises:
+        StoreError, AuthenticationFailed: as the buffer's ``__aenter__``. The connection is for the caller to close.
+    """
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + asked.put_timeout
+    await wire.open(asked.put_timeout)
+    layout = await prepare(wire, asked, max(1.0, give_up - loop.time()))
+    parts = Parts(wire, layout, books, rules)
+    await parts.listen()
+    return parts

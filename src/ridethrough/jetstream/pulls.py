@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import BufferClosed
 from .failures import Lost, Refused
+from .headers import Tries, earlier
+from .layout import Layout
 from .store import Handed, State, Store
-from .streams import Layout
 from .tasks import Tasks
 from .wire import Wire
 
@@ -205,7 +206,7 @@ class Pulls:
     def _put_down(self, number: int) -> None:
         self._tasks.start(self.give_back_untouched(self._take_up(number)))
 
-    async def known(self, handed: Handed) -> State:
+    async def known(self, handed: Handed) -> Tries:
         """What is known of a message that was just handed out: of each time that nobody noted, that it was tried.
 
         Raises:
@@ -213,12 +214,11 @@ class Pulls:
         """
         before = handed.times - 1
         if not before:
-            return State(0, 0, False)
+            return earlier(handed.headers)
         state = await self._wire.insist(lambda: self._store.state(handed.number), handed.until)
-        if state is None:
-            return State(before, before, True)
-        missing = max(0, before - state.times)
-        return State(before, state.attempts + missing, state.maybe_sent or missing > 0)
+        times, tries = state or (0, earlier(handed.headers))
+        missing = max(0, before - times)
+        return Tries(tries.attempts + missing, tries.maybe_sent or missing > 0)
 
     async def give_back_untouched(self, handed: Handed) -> None:
         """Give a message back that nothing was done with."""
@@ -226,12 +226,12 @@ class Pulls:
             known = await self.known(handed)
         except (Lost, Refused):
             return
-        await self.give_back(handed, known.attempts, known.maybe_sent)
+        await self.give_back(handed, known)
 
-    async def give_back(self, handed: Handed, attempts: int, maybe_sent: bool, delay: float = 0) -> bool:
+    async def give_back(self, handed: Handed, tries: Tries, delay: float = 0) -> bool:
         """Let a message be handed out again, and what is known of it be known; False: it may have come too late."""
         loop = asyncio.get_running_loop()
-        state = State(handed.times, attempts, maybe_sent)
+        state = State(handed.times, tries)
         until = min(handed.until, loop.time() + 5)
         try:
             await self._wire.insist(lambda: self._store.note_state(handed.number, state), until)

@@ -8,14 +8,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from ..delivery import UNDELIVERED, Delivery, Outcome
+from ..delivery import UNDELIVERED, Outcome
 from ..logs import get_logger
 from .books import Books, Fate
 from .failures import Lost, Refused
+from .headers import earlier, name_of
+from .hosts import Hosts
+from .layout import Layout
 from .lease import UNREADABLE, SharedOwner
+from .letters import DeadLetters
 from .pulls import Pulls
-from .store import Handed, Kept, State, Store, name_of
-from .streams import Layout
+from .store import Handed, Store
+from .stream import Kept
 from .wire import Wire
 
 T = TypeVar("T")
@@ -35,17 +39,27 @@ class Removal(Generic[T]):
     was handed out within that moment, it has ended all the same, and ``maybe_sent`` says so.
 
     Args:
-        wire, layout, store, pulls, books, owner: as their names say.
+        wire, layout, store, letters, pulls, books, hosts, owner: as their names say.
     """
 
     def __init__(
-        self, wire: Wire, layout: Layout, store: Store, pulls: Pulls, books: Books[T], owner: SharedOwner[T]
+        self,
+        wire: Wire,
+        layout: Layout,
+        store: Store,
+        letters: DeadLetters,
+        pulls: Pulls,
+        books: Books[T],
+        hosts: Hosts[T],
+        owner: SharedOwner[T],
     ) -> None:
         self._wire = wire
         self._layout = layout
         self._store = store
+        self._letters = letters
         self._pulls = pulls
         self._books = books
+        self._hosts = hosts
         self._owner = owner
 
     async def drop_oldest(self, reason: str) -> bool:
@@ -66,11 +80,9 @@ class Removal(Generic[T]):
             number = kept.number
         return False
 
-    async def cancel(self, delivery: Delivery[T]) -> bool:
-        """End a message CANCELLED that was put here, if it is not being sent; False: it is, or it has ended."""
-        if delivery not in self._books.open.values():
-            return False
-        kept = await self._insist(lambda: self._store.look(delivery.id))
+    async def cancel(self, number: int) -> bool:
+        """End a message CANCELLED, if it is not being sent; False: it is, or it has ended."""
+        kept = await self._insist(lambda: self._store.messages.look(number))
         return kept is not None and await self.remove(kept, Outcome.CANCELLED, "its sender took it back")
 
     async def drain(self, patience: float) -> list[T]:
@@ -93,7 +105,7 @@ class Removal(Generic[T]):
         return [drained[number] for number in sorted(drained)]
 
     async def _drain(self, drained: dict[int, T], patience: float) -> None:
-        contents = await self._insist(self._store.contents)
+        contents = await self._insist(self._store.messages.contents)
         last = contents.last  # what is put from now on is not taken: there might be no end to it
         if self._owner.leased_number() is not None:  # nobody else can be handed anything of that partition now
             number = 0
@@ -123,7 +135,7 @@ class Removal(Generic[T]):
                         await self._end(handed, Outcome.DRAINED, "")
                     if self._layout.partitions == 1 and (handed.number == last or not handed.left):
                         break
-                contents = await self._insist(self._store.contents)
+                contents = await self._insist(self._store.messages.contents)
         finally:
             for each in later:
                 self._pulls.keep(each)
@@ -134,7 +146,7 @@ class Removal(Generic[T]):
         Raises:
             Lost, Refused: as the steps raise them.
         """
-        partition = int(kept.subject.rsplit(".", 1)[1])
+        partition = self._layout.partition(kept.subject)
         name = name_of(kept.headers)
         delivery = self._books.open.get(name)
         last, is_out = await self._insist(lambda: self._store.out(partition))
@@ -146,25 +158,24 @@ class Removal(Generic[T]):
                 await self._end(handed, outcome, reason)
             return handed is not None
         state = await self._insist(lambda: self._store.state(kept.number)) if kept.number <= last else None
-        _, attempts, maybe_sent = state or State(0, 0, False)
-        fate = Fate(outcome, reason, attempts, maybe_sent)
+        fate = Fate(outcome, reason, *(earlier(kept.headers) if state is None else state.tries))
         letter: int | None = None
         if outcome in UNDELIVERED:
             known_as = self._store.new_name()  # of its own: a dead letter that is taken back may come again
-            letter = await self._insist(lambda: self._store.bury(kept.number, kept.body, fate, known_as))
+            letter = await self._insist(lambda: self._letters.bury(kept.number, kept.body, fate, known_as))
             last, is_out = await self._insist(lambda: self._store.out(partition))
         gone = is_out and last == kept.number
-        if gone or not await self._delete(self._layout.name, kept.number):
+        if gone or not await self._delete(kept.number):
             if letter is not None:
-                await self._delete(self._layout.dead, letter)
+                await self._unbury(letter)
             return False
         if last < kept.number <= (await self._insist(lambda: self._store.out(partition)))[0]:
             fate = fate._replace(maybe_sent=True)  # perhaps it was handed out in that moment
         if letter is not None and delivery is not None and delivery.outcome is Outcome.SENT:
-            await self._delete(self._layout.dead, letter)  # in that moment it was sent from here
+            await self._unbury(letter)  # in that moment it was sent from here
         self._books.hear(name, fate)
         with suppress(Lost):
-            await self._store.tell(name, fate)
+            await self._hosts.tell(name, fate)
             if state is not None:
                 await self._store.forget_state(kept.number)
         return True
@@ -178,17 +189,20 @@ class Removal(Generic[T]):
 
     async def _next(self, number: int) -> Kept | None:
         """The first message after that number."""
-        return await self._insist(lambda: self._store.next(number + 1))
+        return await self._insist(lambda: self._store.messages.next(number + 1))
 
-    async def _delete(self, stream: str, number: int) -> bool:
+    async def _delete(self, number: int) -> bool:
         tries = 0
 
         async def delete() -> bool:
             nonlocal tries
             tries += 1
-            return await self._store.delete(stream, number) or tries > 1  # the first one may have done it
+            return await self._store.messages.delete(number) or tries > 1  # the first one may have done it
 
         return await self._insist(delete)
+
+    async def _unbury(self, letter: int) -> None:
+        await self._insist(lambda: self._letters.unbury(letter))
 
     async def _insist(self, work: Callable[[], Awaitable[R]]) -> R:
         return await self._wire.insist(work, asyncio.get_running_loop().time() + self._layout.put_timeout)

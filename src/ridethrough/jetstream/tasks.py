@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
-from weakref import WeakSet
 
-from anyio import CancelScope, current_effective_deadline
+from anyio import CancelScope
 
-from .._loop import AsyncioLoop
+from .._loop import find_event_loop
 from ..logs import get_logger
 
 R = TypeVar("R")
@@ -59,29 +57,27 @@ async def see_through(work: Coroutine[Any, Any, R]) -> R:
             while not task.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task})
-        cancel_again()
+        find_event_loop().cancel_again()
     return task.result()
 
 
-_cancelled_again: WeakSet[asyncio.Task[Any]] = WeakSet()
+async def together(*work: Coroutine[Any, Any, R]) -> list[R]:
+    """Do several things at the same time, and return what each has given, in order.
 
-
-def cancel_again() -> None:
-    """Have the cancellation that the current task has caught come to it when it next sleeps."""
-    task = asyncio.current_task()
-    assert task is not None
-    if current_effective_deadline() > -math.inf:  # or else it was a scope's, which cancels again by itself
-        _cancelled_again.add(task)
-    AsyncioLoop(asyncio.get_running_loop()).cancel_again()
+    **Cancellation** cancels all of them, as the failure of one does, which is raised.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def begin() -> None:
-    """Let that cancellation in before something is begun that would see it only afterwards, over and over.
+    """Let a cancellation in that was put off, before something is begun that would put it off over and over.
 
     **Cancellation.** If it raises one, nothing has begun.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    if task in _cancelled_again:
-        _cancelled_again.discard(task)
-        await asyncio.sleep(0)
+    await find_event_loop().begin()

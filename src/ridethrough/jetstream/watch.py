@@ -13,8 +13,9 @@ from ..logs import get_logger
 from .books import Books, Fate
 from .failures import Lost, Refused
 from .lease import TOO_OLD
+from .letters import DeadLetters
 from .removal import Removal
-from .store import Store
+from .stream import Stream
 from .wire import Wire
 
 T = TypeVar("T")
@@ -35,12 +36,16 @@ class Watch(Generic[T]):
     """Looks after the messages that were put here and are open.
 
     Args:
-        wire, store, books, removal: as their names say.
+        wire, letters, books, removal: as their names say.
+        messages: their stream.
     """
 
-    def __init__(self, wire: Wire, store: Store, books: Books[T], removal: Removal[T]) -> None:
+    def __init__(
+        self, wire: Wire, messages: Stream, letters: DeadLetters, books: Books[T], removal: Removal[T]
+    ) -> None:
         self._wire = wire
-        self._store = store
+        self._messages = messages
+        self._letters = letters
         self._books = books
         self._removal = removal
         self._gone_since: dict[Delivery[T], float] = {}  # on the loop's clock
@@ -64,7 +69,7 @@ class Watch(Generic[T]):
             self._look.clear()
             try:
                 if self._wire.away_since is not None:
-                    await self._store.contents()  # to notice that it is there again
+                    await self._messages.contents()  # to notice that it is there again
                 if self._books.open and loop.time() - self._looked >= _EVERY:
                     self._looked = loop.time()
                     await self.look_after()
@@ -98,7 +103,7 @@ class Watch(Generic[T]):
         for at, delivery in self._expiries():
             if at > now:
                 continue
-            kept = await self._store.look(delivery.id)
+            kept = await self._messages.look(delivery.id)
             if kept is None:
                 await self.look_after()
             elif await self._removal.remove(kept, Outcome.EXPIRED, TOO_OLD):
@@ -113,17 +118,18 @@ class Watch(Generic[T]):
         """
         if not self._books.open:
             return
-        contents = await self._store.contents()
+        contents = await self._messages.contents()
         now = asyncio.get_running_loop().time()
         gone = [each for each in self._books.open.values() if each.id <= contents.last and not contents.has(each.id)]
         self._gone_since = {delivery: self._gone_since.get(delivery, now) for delivery in gone}
         for delivery, since in list(self._gone_since.items()):
             if now - since >= _GRACE:
-                letter = await self._store.dead_letter(delivery.id)
+                letter = await self._letters.find(delivery.id)
                 if letter is None:
                     fate = Fate(Outcome.SENT, None, delivery.attempts, delivery.maybe_sent)
                 else:
-                    fate = Fate(letter.outcome, letter.reason, letter.attempts, letter.maybe_sent)
+                    dead = letter.dead
+                    fate = Fate(dead.outcome, dead.reason, dead.attempts, dead.maybe_sent)
                 self._books.end(delivery, fate)
         if self._gone_since:
             self._looked = 0.0  # look again when the grace is over
@@ -136,7 +142,7 @@ class Watch(Generic[T]):
         left = len(self._books.open)
         while True:
             try:
-                contents = await self._store.contents()
+                contents = await self._messages.contents()
                 last = contents.last if last is None else last
                 limit = last
                 left = contents.count(limit)

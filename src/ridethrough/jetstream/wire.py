@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from anyio import CancelScope
 
+from .._loop import find_event_loop
 from ..backoff import Backoff
 from ..errors import AuthenticationFailed, StoreAway
 from ..logs import get_logger
 from .failures import Lost, Refused, in_words, is_passing
-from .tasks import cancel_again
 
 try:
     from nats.aio.client import Client
@@ -53,6 +53,7 @@ class Wire:
     Args:
         servers: their addresses.
         options: for nats-py's ``connect``.
+        make_client: makes what connects; nats-py's client, unless a test has another.
 
     Attributes:
         away_since: since when nothing was answered, on the loop's clock; None: it is there.
@@ -61,10 +62,13 @@ class Wire:
         on_back: called when it has connected anew; only an answer tells that there is more than a connection.
     """
 
-    def __init__(self, servers: Sequence[str], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, servers: Sequence[str], options: Mapping[str, Any], make_client: Callable[[], Client] = Client
+    ) -> None:
         self._servers = list(servers)
         self._options = {**_DEFAULTS, **options, "pending_size": 0}  # what waits there would be sent when it is stale
-        self._client = Client()
+        self._make_client = make_client
+        self._client = make_client()
         self._tokens = count(1)
         self._asked: dict[str, tuple[asyncio.Future[Msg], float]] = {}  # and until when to wait for each
         self._sweeping: asyncio.TimerHandle | None = None
@@ -117,7 +121,7 @@ class Wire:
             await asyncio.wait({connecting, refused})
 
     async def _connect(self) -> None:
-        client = self._client = Client()
+        client = self._client = self._make_client()
         await client.connect(
             self._servers,
             error_cb=self._on_error,
@@ -135,7 +139,8 @@ class Wire:
     async def subscribe(self, subject: str, listener: Callable[[Msg], None]) -> None:
         """Hand whatever comes to a subject to the listener."""
         self._subjects[subject] = listener
-        await self._client.subscribe(subject, cb=_as_coroutine(listener))
+        with suppress(NatsError, OSError):  # it is away, and will be told of this when it is connected anew
+            await self._client.subscribe(subject, cb=_as_coroutine(listener))
 
     async def aclose(self) -> None:
         """Disconnect. Twice is once."""
@@ -225,7 +230,7 @@ class Wire:
                 while not answer.done():
                     with suppress(asyncio.CancelledError):
                         await asyncio.wait({answer})
-        cancel_again()
+        find_event_loop().cancel_again()
         return answer.result()
 
     async def call(
