@@ -112,7 +112,7 @@ def _texts(daemon: FakeSignalDaemon) -> list[str]:
 
 
 def test_one_host_puts_and_another_sends(call: Call, run: Run, daemon: FakeSignalDaemon, url: str) -> None:
-    assert call("send", "--to", ANNA, "to-be-sent") == (0, "1\n", "")
+    assert call("send", "--to", ANNA, "to-be-sent") == (0, "1\n", f"{url} is a new outbox\n")
     assert call("send", "--to", ANNA, "--to", BERT, "--json", "to-both") == (0, '{"ids": [2, 3]}\n', "")
     runner = run()
     assert call("send", "--to", ANNA, "--wait", "at-once") == (0, "4 sent\n", "")
@@ -168,7 +168,7 @@ def test_what_waits_when_it_is_stopped(
 
 
 def test_waits_no_longer_than_it_is_told_to(call: Call) -> None:
-    assert call("send", "--to", ANNA, "--wait", "--timeout", "0.2", "x") == (3, "1 waiting\n", "")
+    assert call("send", "--to", ANNA, "--wait", "--timeout", "0.2", "x")[:2] == (3, "1 waiting\n")
     assert call("send", "--to", ANNA, "--wait", "--ttl", "0.2", "y") == (
         1,
         "2 expired: it was older than its ttl\n",
@@ -184,7 +184,8 @@ def test_full(call: Call) -> None:
     assert err.endswith("; the first 1 of 2 are put, as 2\n")
     assert call("send", "--max-size", "2", "--to", ANNA, "x").err.startswith("ridethrough send: the buffer is full")
     newest = call("send", "--max-size", "2", "--overflow", "drop_newest", "--to", ANNA, "--wait", "x")
-    assert newest.out.startswith("0 dropped: ")
+    assert newest.out.startswith("-1 dropped: ")
+    assert call("forget", "-1") == (0, "1 dead letter forgotten\n", "")
     assert call("send", "--max-size", "2", "--overflow", "drop_oldest", "--to", ANNA, "x").status == 0
     other = call("send", "--max-size", "3", "--to", ANNA, "x")
     assert other.status == 1 and "max_msgs is 2 and must be 3" in other.err
@@ -199,14 +200,13 @@ def test_status(call: Call, run: Run, url: str) -> None:
     assert call("status") == (0, f"outbox        {url}\nwaiting       1 of 10000\ndead letters  1\n", "")
     answer = json.loads(call("status", "--json").out)
     assert (answer["outbox"], answer["statistics"]["queued"], answer["dead_letters"]) == (url, 1, 1)
-    assert call("status", "--outbox", url, "--max-size", "1").status == 2  # it is no option of status
     run().wait_said("STATUS=connected; nothing waits")
     assert "waiting       0 of" in call("status").out
 
 
 def test_dead_letters(call: Call, run: Run, daemon: FakeSignalDaemon) -> None:
-    assert call("list", "--dead") == (0, "there are no dead letters\n", "")
     run()
+    assert call("list", "--dead") == (0, "there are no dead letters\n", "")
     daemon.per_recipient[ANNA] = Failure("UNREGISTERED_FAILURE")
     status, out, _ = call("send", "--to", ANNA, "--wait", "\x1b[2Jhello")
     assert status == 1 and out.startswith("1 rejected: ")
@@ -216,20 +216,57 @@ def test_dead_letters(call: Call, run: Run, daemon: FakeSignalDaemon) -> None:
     assert (letter["id"], letter["outcome"], letter["summary"]["to"]) == (1, "rejected", ANNA)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "instead"),
-    [
-        (["list"], "see what waits by: nats stream view alerts"),
-        (["cancel", "1"], "take a message back by: nats stream rmm alerts ID"),
-        (["cancel", "--all"], "see what waits by: nats stream view alerts"),
-        (["forget", "1"], "erase a dead letter by: nats stream purge alerts-dead --subject alerts.dead.ID"),
-        (["retry", "1"], "put it again by: ridethrough send"),
-    ],
-)
-def test_what_it_cannot_do_there(arguments: list[str], instead: str, call: Call) -> None:
-    ended = call(*arguments, "--outbox", "nats://nowhere.invalid/alerts")
-    text = f"ridethrough {arguments[0]}: nats://nowhere.invalid:4222/alerts is on servers: {instead}\n"
-    assert ended == (2, "", text)
+def test_list_and_take_back(call: Call) -> None:
+    call("send", "--max-size", "7", "--to", ANNA, "--to", BERT, "hello")
+    call("send", "--to", BERT, "later")
+    rows = [(1, ANNA, "hello"), (2, BERT, "hello"), (3, BERT, "later")]
+    assert call("list").out.splitlines()[1:] == [f" {n}  waiting      0  {to}  {text}" for n, to, text in rows]
+    too_late = "ridethrough cancel: too late, or no such message: 9\n"
+    assert call("cancel", "2", "9") == (1, "2 is cancelled\n", too_late)
+    assert [each["id"] for each in json.loads(call("list", "--json").out)] == [1, 3]
+    assert call("cancel", "--all") == (0, "1 is cancelled\n3 is cancelled\n", "")
+    assert call("list") == (0, "nothing waits\n", "")
+    assert call("list", "--dead").out == "there are no dead letters\n"
+
+
+def test_sender_learns_that_somebody_has_taken_its_message_back(call: Call, url: str) -> None:
+    command = [*COMMAND, "send", "--outbox", url, "--to", ANNA, "--wait", "hello"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        while call("cancel", "1").status:
+            pass
+        assert process.communicate(timeout=PATIENCE)[0] == b"1 cancelled: its sender took it back\n"
+    assert process.returncode == 1
+
+
+def test_dead_letters_are_put_again_and_forgotten(call: Call, run: Run, daemon: FakeSignalDaemon) -> None:
+    for text in ("one", "two", "three"):
+        call("send", "--to", ANNA, "--ttl", "0.1", "--wait", text)
+    assert call("retry", "3", "4") == (1, "", "ridethrough retry: there is no dead letter 4\n")
+    assert call("retry", "3", "1") == (0, "3 waits again, as 4\n1 waits again, as 5\n", "")
+    assert call("forget", "1", "2") == (
+        1,
+        "1 dead letter forgotten\n",
+        "ridethrough forget: 1 of these 2 were no dead letters\n",
+    )
+    assert call("retry", "--all").out == "there are no dead letters\n"
+    run().wait_said("STATUS=connected; nothing waits")
+    assert _texts(daemon) == ["three", "one"]
+
+
+def test_result_reaches_who_waits_for_it(call: Call, run: Run, daemon: FakeSignalDaemon) -> None:
+    run()
+    (outcome,) = json.loads(call("send", "--to", ANNA, "--wait", "--json", "x").out)["outcomes"]
+    assert outcome["result"]["timestamp"] == daemon.sends[-1].timestamp
+    assert [each["number"] for each in outcome["result"]["results"]] == [ANNA]
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["list"], ["cancel", "1"], ["retry", "--all"], ["forget", "1"]])
+def test_wrong_name_makes_no_outbox(arguments: list[str], call: Call, url: str) -> None:
+    status, out, err = call(*arguments)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"ridethrough {arguments[0]}: there is no outbox {url}: stream ")
+    assert call("send", "--to", ANNA, "x") == (0, "1\n", f"{url} is a new outbox\n")
+    assert call("send", "--to", ANNA, "x") == (0, "2\n", "")
 
 
 # The servers

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 
 from .exits import DONE, CommandFailed, UsageError, tell
 from .outbox import entries, perform, reach
 from .settings import Settings, read_settings
 from .tables import count
+
+_ID = re.compile(r"-?[0-9]{1,18}")
+"""On servers, what was dropped as the newest has a number below 0."""
 
 
 def retry(options: argparse.Namespace) -> int:
@@ -31,7 +35,7 @@ def _ids(options: argparse.Namespace) -> list[int] | None:
     """Which ones; None: all."""
     if bool(options.ids) == options.all:
         raise UsageError("which ones? give their numbers, as list shows them, or --all")
-    if any(not (word.isascii() and word.isdigit()) or len(word) > 18 for word in options.ids):
+    if any(_ID.fullmatch(word) is None for word in options.ids):
         raise UsageError("ID must be a number, as list shows it")
     return None if options.all else list(dict.fromkeys(map(int, options.ids)))
 

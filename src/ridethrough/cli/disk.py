@@ -20,7 +20,7 @@ from ..signal_cli import SignalClient, SignalMessage, size_of, target_of
 from ..signal_cli.codec import decode_message, encode_message, summarize
 from ..sqlite import SQLiteJournal
 from ..sqlite.door import serve
-from .settings import Settings
+from .settings import MAX_SIZE, Settings
 
 _LOCK_TIMEOUT = 10.0
 """For how long to wait for an outbox that another process has open, in seconds: a ``send`` has it for a moment."""
@@ -75,7 +75,7 @@ async def open_on_disk(
     async with AsyncExitStack() as stack:
         while True:
             buffer = AsyncMessageBuffer(
-                settings.max_size,
+                settings.max_size or MAX_SIZE,
                 ttl=settings.ttl,
                 overflow=settings.overflow or Overflow.DROP_OLDEST,
                 key=target_of,

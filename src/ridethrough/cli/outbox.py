@@ -15,7 +15,7 @@ from ..sqlite.client import OutboxClient, connect
 from .address import Servers
 from .exits import CommandFailed, UsageError
 from .servers import SharedClient
-from .settings import Settings
+from .settings import MAX_SIZE, Settings
 
 Client: TypeAlias = OutboxClient[SignalMessage] | SharedClient
 P = ParamSpec("P")
@@ -50,10 +50,10 @@ async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[Cl
 
     Args:
         settings: which one.
-        create: whether it may be made now; otherwise it must be there: a wrong name makes no file.
+        create: whether it may be made now; otherwise it must be there: a wrong name makes no file, and no streams.
     """
     if isinstance(settings.outbox, Servers):
-        async with SharedClient(settings.outbox, settings) as shared:
+        async with SharedClient(settings.outbox, settings, create=create) as shared:
             yield shared
         return
     if not create and not settings.outbox.exists():
@@ -61,7 +61,7 @@ async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[Cl
     terms: dict[str, Any] = {} if settings.overflow is None else {"overflow": settings.overflow}
     async with connect(
         settings.outbox,
-        max_size=settings.max_size,
+        max_size=settings.max_size or MAX_SIZE,
         encode=encode_message,
         decode=decode_message,
         summarize=summarize,
@@ -70,8 +70,8 @@ async def reach(settings: Settings, *, create: bool = False) -> AsyncIterator[Cl
         yield client
 
 
-def is_new(settings: Settings) -> bool:
-    """Whether there is no outbox of that name yet; of one on servers, they tell."""
+def is_missing(settings: Settings) -> bool:
+    """Whether there is no file of that name yet; of an outbox on servers, the client tells once it has reached them."""
     return not isinstance(settings.outbox, Servers) and not settings.outbox.exists()
 
 

@@ -112,7 +112,9 @@ def _add_terms(parser: _Parser, ttl: str, overflow: str) -> None:
 
 
 def _add_size(parser: _Parser) -> None:
-    parser.add_argument("--max-size", metavar="N", help="how many messages the outbox holds (default: 10000)")
+    parser.add_argument(
+        "--max-size", metavar="N", help="how many messages the outbox holds (default: as it is on servers; else 10000)"
+    )
 
 
 def _add_run(commands: _Commands) -> None:

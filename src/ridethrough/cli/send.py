@@ -20,8 +20,9 @@ from ..signal_cli.content import Attachment
 from ..signal_cli.messages import SignalMessage, TextMessage
 from .exits import DONE, FAILED, WAITING, UsageError, remark, tell
 from .fates import Fates
-from .outbox import Client, is_new, perform, reach
-from .settings import Settings, read_seconds, read_settings
+from .outbox import Client, is_missing, perform, reach
+from .servers import SharedClient
+from .settings import MAX_SIZE, Settings, read_seconds, read_settings
 from .tables import escape
 
 _PAUSE = 0.5
@@ -90,11 +91,11 @@ async def _send(
 @asynccontextmanager
 async def _putting(settings: Settings, messages: Sequence[SignalMessage]) -> AsyncIterator[tuple[Client, list[int]]]:
     """Put them, and give their numbers, and the client that has put them."""
-    new, is_told = is_new(settings), False
+    new, is_told = is_missing(settings), False
     while True:
         async with reach(settings, create=True) as client:
             if ids := await _put(client, settings, messages):
-                if new:
+                if new or (isinstance(client, SharedClient) and client.made):
                     remark(f"{settings.outbox} is a new outbox")
                 yield client, ids
                 return
@@ -109,7 +110,7 @@ async def _put(client: Client, settings: Settings, messages: Sequence[SignalMess
     terms: dict[str, Any] = {} if settings.ttl is None else {"ttl": settings.ttl}
     if settings.overflow is not None:
         terms["overflow"] = settings.overflow
-    if not client.is_owner or settings.overflow is not Overflow.WAIT or len(messages) > settings.max_size:
+    if not client.is_owner or settings.overflow is not Overflow.WAIT or len(messages) > (settings.max_size or MAX_SIZE):
         return await client.put(*messages, **terms)
     with suppress(BufferFull):
         return await client.put(*messages, **{**terms, "overflow": Overflow.REJECT})

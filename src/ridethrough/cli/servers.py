@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from logging import Logger
@@ -17,17 +19,19 @@ from anyio.abc import TaskStatus
 
 from ..abc import BufferStatistics, DeadLetter, Overflow
 from ..delivery import Delivery
-from ..errors import RidethroughError, StoreAway, StoreError, Undelivered, describe
+from ..errors import RidethroughError, StoreAway, StoreError, StoreGone, Undelivered, describe
 from ..logs import get_logger
-from ..signal_cli.codec import decode_message, encode_message, summarize
+from ..signal_cli.codec import decode_message, decode_result, encode_message, encode_result, summarize
 from ..signal_cli.messages import SignalMessage, target_of
 from .address import Servers
 from .exits import CommandFailed, UsageError
-from .settings import Settings
+from .settings import MAX_SIZE, Settings
 
 if TYPE_CHECKING:
-    from ..jetstream import JetStreamMessageBuffer
+    from ..jetstream import JetStreamMessageBuffer, WaitingMessage
     from ..signal_cli import SignalClient
+
+    _Buffer = JetStreamMessageBuffer[SignalMessage]
 
 _TRY = 10.0
 """For how long ``run`` tries to reach the servers before it says so, in seconds; then it tries again."""
@@ -35,17 +39,15 @@ _ANSWER = 2.0
 """How long to wait for an answer that is nice to have, in seconds."""
 _REFRESH = 1.0
 """How old may be what is shown of the servers, in seconds."""
-_INSTEAD = {
-    "waiting": "see what waits by: nats stream view {name}",
-    "cancel": "take a message back by: nats stream rmm {name} ID",
-    "forget": "erase a dead letter by: nats stream purge {name}-dead --subject {name}.dead.ID",
-    "retry": "put it again by: ridethrough send",
-}
-"""What the command cannot do there, and what does it."""
 logger: Logger = get_logger("cli")
 
 
-def _make_buffer(servers: Servers, settings: Settings, **more: Any) -> JetStreamMessageBuffer[SignalMessage]:
+def _maker(servers: Servers, settings: Settings, **terms: Any) -> Callable[..., _Buffer]:
+    """What makes the buffer, as it is asked for.
+
+    Raises:
+        UsageError: it cannot be made: something is not installed, or the credentials are none.
+    """
     try:
         from ..jetstream import JetStreamMessageBuffer  # noqa: PLC0415, it comes with the extra
     except ImportError as error:
@@ -54,17 +56,36 @@ def _make_buffer(servers: Servers, settings: Settings, **more: Any) -> JetStream
     if settings.nats_creds is not None:
         _check(settings.nats_creds)
         options["user_credentials"] = str(settings.nats_creds)
-    return JetStreamMessageBuffer(
+    return partial(
+        JetStreamMessageBuffer[SignalMessage],
         servers.addresses,
         servers.name,
-        max_size=settings.max_size,
         ttl=settings.ttl,
         key=target_of,
         encode=encode_message,
         decode=decode_message,
+        encode_result=encode_result,
+        decode_result=decode_result,
         options=options,
-        **more,
+        **terms,
     )
+
+
+async def _enter(
+    stack: AsyncExitStack, make: Callable[..., _Buffer], settings: Settings, *, create: bool
+) -> tuple[_Buffer, bool]:
+    """Enter the outbox there, whatever its size, if nobody has said that; also tells whether it was made now.
+
+    Raises:
+        StoreGone: there is none, and it is not to be made.
+        StoreError, AuthenticationFailed: as the buffer raises them.
+    """
+    try:
+        return await stack.enter_async_context(make(create=False, max_size=settings.max_size)), False
+    except StoreGone:
+        if not create:
+            raise
+    return await stack.enter_async_context(make(max_size=settings.max_size or MAX_SIZE)), True
 
 
 def _check(creds: Path) -> None:
@@ -85,8 +106,8 @@ class SharedOutbox:
         buffer: leads to the messages.
     """
 
-    def __init__(self, buffer: JetStreamMessageBuffer[SignalMessage]) -> None:
-        self.buffer: JetStreamMessageBuffer[SignalMessage] = buffer
+    def __init__(self, buffer: _Buffer) -> None:
+        self.buffer: _Buffer = buffer
         self._waiting = 0
         self._asked_at = -math.inf
 
@@ -135,13 +156,13 @@ async def open_on_servers(
         StoreError: the outbox there is another than this asks for.
     """
     overflow = settings.overflow or Overflow.DROP_OLDEST
+    make = _maker(servers, settings, overflow=overflow, on_undelivered=on_undelivered, put_timeout=_TRY)
     async with AsyncExitStack() as stack:
         for attempt in count():
-            buffer = _make_buffer(servers, settings, overflow=overflow, on_undelivered=on_undelivered, put_timeout=_TRY)
             if attempt == 0:
                 logger.info("reaching %s", servers)
             try:
-                await stack.enter_async_context(buffer)
+                buffer, _ = await _enter(stack, make, settings, create=True)
                 break
             except StoreAway as away:
                 if attempt == 0:
@@ -152,19 +173,26 @@ async def open_on_servers(
 class SharedClient:
     """A way into an outbox on servers for a command that does not send. It connects when that is needed.
 
-    It is used like an :class:`~ridethrough.sqlite.client.OutboxClient`, and cannot do all that this can.
+    It is used like an :class:`~ridethrough.sqlite.client.OutboxClient`.
+
+    Args:
+        servers, settings: where the outbox is, and what else was asked for.
+        create: whether to make it if it is missing.
 
     Attributes:
         is_owner: whether nobody else has the outbox: never so.
+        made: whether it was made now.
     """
 
     is_owner = False
 
-    def __init__(self, servers: Servers, settings: Settings) -> None:
+    def __init__(self, servers: Servers, settings: Settings, *, create: bool) -> None:
+        self.made: bool = False
         self._servers = servers
         self._settings = settings
+        self._create = create
         self._stack = AsyncExitStack()
-        self._buffer: JetStreamMessageBuffer[SignalMessage] | None = None
+        self._buffer: _Buffer | None = None
         self._put_here: dict[int, Delivery[SignalMessage]] = {}
 
     async def __aenter__(self) -> Self:
@@ -173,12 +201,13 @@ class SharedClient:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def _connected(self) -> JetStreamMessageBuffer[SignalMessage]:
+    async def _connected(self) -> _Buffer:
         if self._buffer is None:
-            overflow = self._settings.overflow or Overflow.REJECT
-            self._buffer = await self._stack.enter_async_context(
-                _make_buffer(self._servers, self._settings, overflow=overflow)
-            )
+            make = _maker(self._servers, self._settings, overflow=self._settings.overflow or Overflow.REJECT)
+            try:
+                self._buffer, self.made = await _enter(self._stack, make, self._settings, create=self._create)
+            except StoreGone as gone:
+                raise CommandFailed(f"there is no outbox {self._servers}: {gone}") from gone
         return self._buffer
 
     async def put(
@@ -208,44 +237,51 @@ class SharedClient:
         return [delivery.id for delivery in deliveries]
 
     async def request(self, method: str, **params: Any) -> Any:
-        """Ask for ``wait``, of what was put here, ``status`` or ``dead_letters``, of which it gives all.
+        """Ask for something, as an owner of an outbox on a disk is asked; ``wait`` only of what was put here.
 
         Returns:
-            Values of JSON, as the owner of an outbox on a disk would.
+            Values of JSON, likewise; of ``waiting`` and ``dead_letters`` all that there are.
 
         Raises:
-            UsageError: it is another method; the text says what to use.
+            LookupError: ``retry`` of what is no dead letter.
             RidethroughError: as the buffer raises it.
         """
-        if method in _INSTEAD:
-            raise UsageError(f"{self._servers} is on servers: {_INSTEAD[method].format(name=self._servers.name)}")
-        if method == "wait":
-            return await self._wait(self._put_here[params["id"]])
         buffer = await self._connected()
-        if method == "dead_letters":
-            return [_shown(letter) for letter in await buffer.dead_letters()]
+        match method:
+            case "wait":
+                return await _fate(self._put_here[params["id"]])
+            case "waiting":
+                return [_shown(message) for message in await buffer.waiting()]
+            case "dead_letters":
+                return [_letter(letter) for letter in await buffer.dead_letters()]
+            case "retry":
+                return {"ids": [delivery.id for delivery in await buffer.put_again(*params["ids"])]}
+            case "cancel":
+                return {"cancelled": [number for number in params["ids"] if await buffer.cancel(number)]}
+            case "forget":
+                return {"forgotten": await buffer.forget(*params["ids"])}
+        assert method == "status"
         statistics = buffer.statistics()._replace(queued=await buffer.count())
         dead_letters = len(await buffer.dead_letters())
         return {"statistics": statistics._asdict(), "max_size": buffer.max_size, "dead_letters": dead_letters}
 
-    async def _wait(self, delivery: Delivery[SignalMessage]) -> dict[str, Any]:
-        with suppress(Undelivered):
-            await delivery
-        attempts = {"attempts": delivery.attempts, "maybe_sent": delivery.maybe_sent}
-        return {"outcome": delivery.outcome, "reason": delivery.reason, **attempts, "result": None}
+
+async def _fate(delivery: Delivery[SignalMessage]) -> dict[str, Any]:
+    result = None
+    with suppress(Undelivered):
+        result = await delivery
+    attempts = {"attempts": delivery.attempts, "maybe_sent": delivery.maybe_sent}
+    result = None if result is None else asdict(result)
+    return {"outcome": delivery.outcome, "reason": delivery.reason, **attempts, "result": result}
 
 
-def _shown(letter: DeadLetter) -> dict[str, Any]:
+def _shown(message: WaitingMessage | DeadLetter) -> dict[str, Any]:
     try:
-        summary = summarize(decode_message(letter.body))
+        summary = summarize(decode_message(message.body))
     except ValueError as error:
         summary = {"error": f"cannot be decoded: {describe(error)}"}
-    return {
-        "id": letter.id,
-        "attempts": letter.attempts,
-        "maybe_sent": letter.maybe_sent,
-        "outcome": letter.outcome,
-        "reason": letter.reason,
-        "ended_at": letter.ended_at,
-        "summary": summary,
-    }
+    return {"id": message.id, "attempts": message.attempts, "maybe_sent": message.maybe_sent, "summary": summary}
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {**_shown(letter), "outcome": letter.outcome, "reason": letter.reason, "ended_at": letter.ended_at}

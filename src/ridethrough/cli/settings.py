@@ -21,6 +21,8 @@ from .address import Servers, read_servers
 from .exits import UsageError
 
 PREFIX = "RIDETHROUGH_"
+MAX_SIZE = 10_000
+"""How many messages an outbox holds at most, if nobody has said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Settings:
         endpoint: where the daemon listens; None: nobody has said. Who connects to it checks it.
         account: whose messages; None: of the daemon's only account.
         targets: whom messages go to; may be empty.
-        max_size: how many messages the outbox holds at most.
+        max_size: how many messages the outbox holds at most; None: nobody has said.
         overflow: what happens when it is full; None: nobody has said.
         ttl: how old a message may become, in seconds; None: nobody has said.
         on_doubt: whether a message that may have arrived is sent again.
@@ -45,7 +47,7 @@ class Settings:
     endpoint: str | None = None
     account: str | None = None
     targets: tuple[Target, ...] = ()
-    max_size: int = 10_000
+    max_size: int | None = None
     overflow: Overflow | None = None
     ttl: float | None = None
     on_doubt: OnDoubt = OnDoubt.RETRY
