@@ -1,4 +1,4 @@
-"""Three servers: whichever of them is killed, nothing is lost, nothing is out of order, and the stall is short."""
+"""Three servers: what survives the leader, and what waits for a majority. ``test_kills.py`` has the load."""
 
 from __future__ import annotations
 
@@ -8,61 +8,10 @@ import pytest
 
 from ridethrough import Outcome
 
-from .harness import Buffer, Outbox, check, put_all, send_all, soon, until, waits
+from .harness import Outbox, put_all, send_all, soon, until, waits
 from .servers import Cluster, Server, connected
 
 pytestmark = pytest.mark.anyio
-
-KILLS = 3
-
-
-async def test_leaders_are_killed_while_two_hosts_put_and_two_compete_to_send(cluster: Cluster) -> None:
-    outbox = Outbox(cluster.urls)
-    options = {"max_size": 100_000, "put_timeout": 30.0, "lease_time": 3.0}
-    sent: list[str] = []
-    stop = asyncio.Event()
-
-    async def put(buffer: Buffer, who: str) -> list[object]:
-        deliveries: list[object] = []
-        while not stop.is_set():
-            deliveries.append(await buffer.put(f"{who}{len(deliveries)}"))
-            await asyncio.sleep(0.002)
-        return deliveries
-
-    async def send(buffer: Buffer) -> None:
-        while True:
-            async with buffer.lease() as lease:
-                for entry in lease:
-                    entry.begin()
-                    sent.append(entry.message)
-                    entry.ack()
-
-    async with asyncio.timeout(120), outbox.host(**options) as one, outbox.host(**options) as other:
-        puts = [asyncio.create_task(put(buffer, who)) for buffer, who in ((one, "a"), (other, "b"))]
-        sends = [asyncio.create_task(send(buffer)) for buffer in (one, other)]
-        for _ in range(KILLS):
-            await asyncio.sleep(1)
-            leader = await cluster.leader("outbox")
-            leader.kill()
-            await asyncio.sleep(2)
-            await _start(leader)
-        stop.set()
-        counts = [len(await task) for task in puts]
-        await one.flush(60)
-        for task in sends:
-            task.cancel()
-        await asyncio.wait(sends)
-        for task in sends:
-            assert task.cancelled()
-        for who, count in zip("ab", counts, strict=True):
-            numbers = [int(message[1:]) for message in sent if message[0] == who]
-            first = list(dict.fromkeys(numbers))
-            assert first == list(range(count)), "lost, or out of order"
-            assert len(numbers) - count <= 2 * KILLS, "a duplicate that was not in flight"
-        assert min(counts) > 50
-        check(one)
-        check(other)
-
 
 async def _start(server: Server) -> None:
     server.start(wait=False)
