@@ -108,7 +108,7 @@ class SharedOwner(Generic[T]):
         self._key = key
         self._turn = asyncio.Lock()  # held while a lease is open
         self._lease: SharedLease[T] | None = None
-        self._unfinished: dict[str, Fate] = {}  # sent, or refused, and JetStream could not be told
+        self._ended: dict[str, Fate] = {}  # here; what is handed out all the same, or was on its way, is not sent again
         self._seen: dict[
             str, Delivery[T]
         ] = {}  # of other hosts: given back, and the same when they are handed out again
@@ -159,7 +159,7 @@ class SharedOwner(Generic[T]):
     async def _look_at(self, handed: Handed) -> Delivery[T] | None:
         """The Delivery of a message that was handed out; None: it cannot be sent, and was ended."""
         name = name_of(handed.headers)
-        if (fate := self._unfinished.get(name)) is not None:
+        if (fate := self._ended.get(name)) is not None:
             await see_through(self.end_handed(handed, fate, handed.until))
             return None
         known = await self._pulls.known(handed)
@@ -222,11 +222,12 @@ class SharedOwner(Generic[T]):
         lease.timer.cancel()
         if lease.keeper is not None:
             lease.keeper.cancel()
+        in_time = not lease.over
+        lease.end()  # what is settled from now on, as it is being closed, comes too late to be told
         try:
             if not await self._confirm_at_once(lease, handed):
-                await see_through(self._finish(lease, handed, delivery))
+                await see_through(self._finish(lease, handed, delivery, in_time))
         finally:
-            lease.end()
             self._books.leased = None
             self._turn.release()
 
@@ -241,14 +242,16 @@ class SharedOwner(Generic[T]):
         await self._tell(handed, lease.fate)
         return True
 
-    async def _finish(self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T]) -> None:
+    async def _finish(
+        self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T], in_time: bool
+    ) -> None:
         if lease.fate is not None:
             await self.end_handed(handed, lease.fate, max(lease.until, asyncio.get_running_loop().time() + 1))
-        elif not lease.over and is_too_old(expiry(handed.headers)):
+        elif in_time and is_too_old(expiry(handed.headers)):
             fate = Fate(Outcome.EXPIRED, TOO_OLD, delivery.attempts, delivery.maybe_sent)
             self._books.end(delivery, fate)
             await self.end_handed(handed, fate, lease.until)
-        elif not lease.over:
+        elif in_time:
             await self._give_back(lease, handed, delivery)
 
     async def _give_back(self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T]) -> None:
@@ -266,11 +269,9 @@ class SharedOwner(Generic[T]):
             await self._wire.insist(lambda: self._store.confirm(handed), until)
         except (Lost, Refused) as error:
             _log.warning("message %d has ended %s, and the stream has it still: %s", handed.number, fate.outcome, error)
-            name = name_of(handed.headers)
-            if fate.outcome is Outcome.SENT and name not in self._unfinished:
+            if fate.outcome is Outcome.SENT and name_of(handed.headers) not in self._ended:
                 self._tasks.start(self._confirm_late(handed, fate))
-            if name:
-                _remember(self._unfinished, name, fate)
+            self._note_end(handed, fate)
         else:
             await self._tell(handed, fate)
 
@@ -282,9 +283,13 @@ class SharedOwner(Generic[T]):
             return
         await self._tell(handed, fate)
 
+    def _note_end(self, handed: Handed, fate: Fate) -> None:
+        if name := name_of(handed.headers):
+            _remember(self._ended, name, fate)
+
     async def _tell(self, handed: Handed, fate: Fate) -> None:
         name = name_of(handed.headers)
-        self._unfinished.pop(name, None)
+        self._note_end(handed, fate)
         self._seen.pop(name, None)
         try:
             await self._hosts.tell(name, fate)

@@ -193,7 +193,9 @@ class Pulls:
         self.poke()
 
     def keep(self, handed: Handed) -> None:
-        """Keep a message in hand for whoever takes one next."""
+        """Keep a message in hand for whoever takes one next; of one that was handed out again meanwhile, the last."""
+        if handed.number in self._in_hand:
+            handed = max(handed, self._take_up(handed.number), key=lambda each: each.times)
         timer = asyncio.get_running_loop().call_later(self._keep_for, self._put_down, handed.number)
         self._in_hand[handed.number] = (handed, timer)
         self.poke()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ..delivery import UNDELIVERED, Outcome
+from ..errors import BufferClosed
 from ..logs import get_logger
 from .books import Books, Fate
 from .failures import Lost, Refused
@@ -98,7 +99,7 @@ class Removal(Generic[T]):
         drained: dict[int, T] = {}
         try:
             await self._drain(drained, patience)
-        except (Lost, Refused) as error:
+        except (Lost, Refused, BufferClosed) as error:
             if not drained:
                 raise
             _log.warning("not everything could be drained: %s", error)
