@@ -13,6 +13,7 @@ from .servers import Cluster, Server, connected
 
 pytestmark = pytest.mark.anyio
 
+
 async def _start(server: Server) -> None:
     server.start(wait=False)
     await asyncio.to_thread(server.wait)

@@ -191,6 +191,24 @@ def test_full(call: Call) -> None:
     assert other.status == 1 and "max_msgs is 2 and must be 3" in other.err
 
 
+def test_streams_are_taken_as_they_are(
+    call: Call, run: Run, daemon: FakeSignalDaemon, portal: BlockingPortal, outbox: Outbox
+) -> None:
+    with portal.wrap_async_context_manager(outbox.host(max_size=5, partitions=2, lease_time=3.0)):
+        pass
+    people = [f"+1555010030{digit}" for digit in range(6)]
+    for person in people[:5]:
+        assert call("send", "--to", person, "x").status == 0
+    assert call("send", "--to", people[5], "x").err.startswith("ridethrough send: the buffer is full")
+    assert "waiting       5 of 5\n" in call("status").out
+    assert call("cancel", "2") == (0, "2 is cancelled\n", "")
+    run(), run()
+    assert call("send", "--to", people[5], "--wait", "x").status == 0
+    while "waiting       0 of 5\n" not in call("status").out:
+        pass
+    assert sorted(arrival.target for arrival in daemon.sends) == [people[0], *people[2:]]
+
+
 # Looking
 
 

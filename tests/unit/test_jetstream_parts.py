@@ -13,6 +13,7 @@ from ridethrough.jetstream.headers import expiry, name_of, putter, tale, told
 from ridethrough.jetstream.intake import partition_of
 from ridethrough.jetstream.layout import Asked, prepare
 from ridethrough.jetstream.stream import Contents
+from ridethrough.signal_cli import make_target
 
 
 def _put(books: Books[str], number: int) -> Delivery[str]:
@@ -103,8 +104,16 @@ def test_partition_depends_on_the_key_alone() -> None:
     known = [partition_of(key, 64) for key in ("+15551234567", "+15550100300", "a", b"a", 7)]
     assert known == [27, 62, 40, 47, 50], "another version must find the same"
     assert partition_of(object(), 1) == 0
-    with pytest.raises(TypeError, match="key must return a str"):
-        partition_of(("a",), 2)
+    with pytest.raises(TypeError, match=r"key must return a str, .* or a tuple or dataclass of these, not float"):
+        partition_of(("a", 0.5), 2)
+
+
+def test_partition_of_a_key_of_several_parts() -> None:
+    people = [make_target(to=f"+155512345{number:02}") for number in range(64)]
+    assert {partition_of(person, 8) for person in people} == set(range(8))
+    assert partition_of(people[0], 64) == partition_of(make_target(to="+15551234500"), 64) == 14
+    pairs = [("a", "bc"), ("ab", "c"), ("abc",), ("", "abc"), ("abc", None), ("abc", ""), ("abc", ("",))]
+    assert len({partition_of(pair, 2**60) for pair in pairs}) == len(pairs)
 
 
 def test_headers_that_are_none_of_ours_say_nothing() -> None:

@@ -46,6 +46,7 @@ class Books(Generic[T]):
 
     Attributes:
         open: those put here that have not ended, as far as is known here, by their names in the stream.
+        coming: those on their way in, by their names: one of these may be handed out here before its number is known.
         leased: the one that is being sent from here.
         late: settlements that came too late, or twice.
         waiting_to_put: putters who wait for room.
@@ -55,6 +56,7 @@ class Books(Generic[T]):
 
     def __init__(self, on_undelivered: Callable[[Delivery[T]], object] | None) -> None:
         self.open: dict[str, Delivery[T]] = {}
+        self.coming: dict[str, Delivery[T]] = {}
         self._names: dict[Delivery[T], str] = {}
         self.leased: Delivery[T] | None = None
         self.late: int = 0
@@ -68,6 +70,8 @@ class Books(Generic[T]):
         """Know a message that was put here; if it is known already, as two have put it again, return that Delivery."""
         if (known := self.open.get(name)) is not None:
             return known
+        if delivery.outcome is not None:
+            return delivery  # it was sent from here meanwhile
         self.open[name] = delivery
         self._names[delivery] = name
         fate = self._heard.pop(name, None)

@@ -62,7 +62,8 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
             1; while a host lives, it lengthens its lease. 30, if it is made now.
         replicas: on how many servers the streams are. If they are made now, on three of a cluster, else on one.
         partitions: how many hosts can send at a time. The messages of one key stay in order; those of different keys
-            do not, if this is more than 1. 1, if it is made now.
+            do not, if this is more than 1. A key must be a str, bytes, an int, None, or a tuple or dataclass of these
+            then. 1, if it is made now.
         max_dead_letters: how many of these are kept; then the oldest are forgotten. 1000, if it is made now.
         put_timeout: how long to try to put a message while the servers do not answer, in seconds; likewise to enter.
         options: for nats-py's ``connect``: credentials, TLS.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from types import EllipsisType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -139,7 +140,11 @@ class SharedIntake(Generic[T]):
             deliveries = []
             for parcel in parcels:
                 await begin()
-                deliveries.append(await self._put(parcel, rule))
+                self._books.coming[parcel.name] = make_delivery(self._owner, 0, parcel.message, parcel.terms)
+                try:
+                    deliveries.append(await self._put(parcel, rule))
+                finally:
+                    self._books.coming.pop(parcel.name, None)
             return deliveries
         finally:
             self._books.putting -= 1
@@ -190,6 +195,7 @@ class SharedIntake(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._layout.put_timeout
+        none_to_drop = False
         try:
             while sent or not self.closed:
                 try:
@@ -207,8 +213,10 @@ class SharedIntake(Generic[T]):
                     sent = False
                     if rule is Overflow.WAIT:
                         await asyncio.sleep(_POLL)
-                    elif not await see_through(self._make_room()):
+                    elif none_to_drop:
                         raise BufferFull("the buffer is full of what is being sent and never dropped") from None
+                    else:
+                        none_to_drop = not await see_through(self._make_room())  # perhaps there is room by now
         finally:
             self._full = False
         raise BufferClosed("the buffer was closed while this waited")
@@ -219,7 +227,8 @@ class SharedIntake(Generic[T]):
         **Cancellation** comes to effect afterwards.
         """
         number = await self._store.put(parcel.subject, parcel.body, parcel.headers)
-        delivery = make_delivery(self._owner, number, parcel.message, parcel.terms)
+        delivery = self._books.coming[parcel.name]
+        delivery.id = number
         delivery = self._books.accept(parcel.name, delivery)
         if parcel.terms.expires_at is not None:
             self._on_expiring()
@@ -274,16 +283,25 @@ def partition_of(key: Hashable, partitions: int) -> int:
     """Where the messages of a key go: the same on every host, and nothing of the key can be told from it."""
     if partitions == 1:
         return 0
+    return int.from_bytes(sha256(_as_bytes(key)).digest()[:8]) % partitions
+
+
+def _as_bytes(key: object) -> bytes:
+    """A key as bytes, the same for equal ones in any process."""
     match key:
         case str():
-            text = b"s" + key.encode("utf-8", "surrogatepass")
+            return b"s" + key.encode("utf-8", "surrogatepass")
         case bytes():
-            text = b"b" + key
+            return b"b" + key
         case int():
-            text = b"i%d" % key
+            return b"i%d" % key
         case None:
-            text = b""
+            return b""
+        case tuple():
+            parts = [_as_bytes(each) for each in key]
+        case _ if is_dataclass(key):
+            parts = [_as_bytes(getattr(key, field.name)) for field in fields(key)]
         case _:
-            allowed = f"a str, bytes, an int or None with partitions={partitions}"
-            raise TypeError(f"key must return {allowed}, not {type(key).__name__}")
-    return int.from_bytes(sha256(text).digest()[:8]) % partitions
+            allowed = "a str, bytes, an int, None, or a tuple or dataclass of these"
+            raise TypeError(f"with several partitions, key must return {allowed}, not {type(key).__name__}")
+    return b"t" + b"".join(b"%d:%b" % (len(part), part) for part in parts)

@@ -163,7 +163,7 @@ class SharedOwner(Generic[T]):
             await see_through(self.end_handed(handed, fate, handed.until))
             return None
         known = await self._pulls.known(handed)
-        delivery = self._books.open.get(name) or self._seen.get(name)
+        delivery = self._books.open.get(name) or self._books.coming.get(name) or self._seen.get(name)
         expires_at = expiry(handed.headers)
         if delivery is None:
             found = self.decoded(handed.number, handed.body)
@@ -174,7 +174,7 @@ class SharedOwner(Generic[T]):
             delivery = make_delivery(self, handed.number, found[0], Terms(found[1], len(handed.body), expires_at))
             if name:
                 _remember(self._seen, name, delivery)
-        delivery.attempts, delivery.maybe_sent = known.attempts, known.maybe_sent
+        delivery.id, delivery.attempts, delivery.maybe_sent = handed.number, known.attempts, known.maybe_sent
         if is_too_old(expires_at):
             fate = Fate(Outcome.EXPIRED, TOO_OLD, known.attempts, known.maybe_sent)
             self._books.end(delivery, fate)
@@ -242,9 +242,7 @@ class SharedOwner(Generic[T]):
         await self._tell(handed, lease.fate)
         return True
 
-    async def _finish(
-        self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T], in_time: bool
-    ) -> None:
+    async def _finish(self, lease: SharedLease[T], handed: Handed, delivery: Delivery[T], in_time: bool) -> None:
         if lease.fate is not None:
             await self.end_handed(handed, lease.fate, max(lease.until, asyncio.get_running_loop().time() + 1))
         elif in_time and is_too_old(expiry(handed.headers)):
