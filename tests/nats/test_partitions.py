@@ -91,7 +91,5 @@ async def test_no_subject_shows_a_key(outbox: Outbox) -> None:
 
 async def test_key_must_be_the_same_on_every_host(outbox: Outbox) -> None:
     async with outbox.open(partitions=2, key=lambda _: object()) as buffer:
-        with pytest.raises(
-            TypeError, match="key must return a str, bytes, an int or None with partitions=2, not object"
-        ):
+        with pytest.raises(TypeError, match=r"key must return a str, .* or a tuple or dataclass of these, not object"):
             await buffer.put("a")
