@@ -34,7 +34,6 @@ URL = "nats://127.0.0.1:1"
         ("decode", 3),
         ("on_undelivered", 3),
         ("lease_time", 0.5),
-        ("lease_time", None),
         ("replicas", 0),
         ("partitions", 0),
         ("max_dead_letters", 0),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
+import logging
+import sys
+
 import pytest
 from nats.errors import Error as NatsError
 
@@ -13,6 +18,7 @@ from ridethrough.jetstream.headers import expiry, name_of, putter, tale, told
 from ridethrough.jetstream.intake import partition_of
 from ridethrough.jetstream.layout import Asked, prepare
 from ridethrough.jetstream.stream import Contents
+from ridethrough.jetstream.tasks import Tasks
 from ridethrough.signal_cli import make_target
 
 
@@ -54,6 +60,10 @@ def test_message_ends_once() -> None:
     assert told_of == [delivery]
     statistics = books.statistics()
     assert (statistics.accepted, statistics.rejected, statistics.queued) == (1, 1, 0)
+
+
+def test_fate_shows_no_result() -> None:
+    assert repr(Fate(Outcome.SENT, "+15551234567", 2)) == "<Fate: sent, attempts: 2>"
 
 
 def test_what_is_leased_counts_once_whoever_has_put_it() -> None:
@@ -163,3 +173,32 @@ def test_answers_that_pass_and_those_that_do_not() -> None:
     assert Refused(10077, "maximum bytes exceeded").is_full
     assert not Refused(10077, "no space left on device").is_full
     assert Refused(10023, "insufficient resources").no_disk
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_task_that_fails_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def go_on() -> None:
+        await done.wait()
+
+    done = asyncio.Event()
+    tasks = Tasks()
+    failing, other = tasks.start(fail()), tasks.start(go_on())
+    await asyncio.wait({failing})
+    done.set()
+    await other
+    await tasks.aclose()
+    (record,) = caplog.records
+    assert (record.levelno, record.message) == (logging.ERROR, "a task of the shared buffer failed: ZeroDivisionError")
+    assert record.exc_info
+
+
+def test_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.find_spec("ridethrough.jetstream.wire")
+    assert spec is not None and spec.loader is not None
+    monkeypatch.setitem(sys.modules, "nats.aio.client", None)
+    with pytest.raises(ImportError, match=r"^the shared buffer needs nats-py: pip install 'ridethrough\[nats\]'$"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))

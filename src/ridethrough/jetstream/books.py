@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -48,6 +49,7 @@ class Books(Generic[T]):
         open: those put here that have not ended, as far as is known here, by their names in the stream.
         coming: those on their way in, by their names: one of these may be handed out here before its number is known.
         leased: the one that is being sent from here.
+        taken: the names of those that are being taken out here, whoever has put them.
         late: settlements that came too late, or twice.
         waiting_to_put: putters who wait for room.
         putting: how many are on their way in, so that what becomes of them may be heard before it is known that they
@@ -59,6 +61,7 @@ class Books(Generic[T]):
         self.coming: dict[str, Delivery[T]] = {}
         self._names: dict[Delivery[T], str] = {}
         self.leased: Delivery[T] | None = None
+        self.taken: set[str] = set()
         self.late: int = 0
         self.waiting_to_put: int = 0
         self.putting: int = 0
@@ -110,6 +113,15 @@ class Books(Generic[T]):
                 place = f"{frame.f_code.co_filename}:{line}"
                 _log.error("on_undelivered raised %s at %s, of message %d", type(error).__name__, place, delivery.id)
         return True
+
+    @contextmanager
+    def taking(self, name: str) -> Iterator[None]:
+        """Within this, a message is taken out here: that it is not there any more does not mean that it was sent."""
+        self.taken.add(name)
+        try:
+            yield
+        finally:
+            self.taken.discard(name)
 
     async def wait_ended(self, delivery: Delivery[Any, Any]) -> None:
         """Return once that message has ended.

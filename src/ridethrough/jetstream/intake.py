@@ -41,11 +41,10 @@ class Parcel(NamedTuple):
     """A message on its way in."""
 
     name: str
-    message: Any
     subject: str
     body: bytes
     headers: dict[str, str]
-    terms: Terms
+    delivery: Delivery[Any]
 
     def __repr__(self) -> str:
         return f"<Parcel: {len(self.body)} bytes>"
@@ -140,7 +139,7 @@ class SharedIntake(Generic[T]):
             deliveries = []
             for parcel in parcels:
                 await begin()
-                self._books.coming[parcel.name] = make_delivery(self._owner, 0, parcel.message, parcel.terms)
+                self._books.coming[parcel.name] = parcel.delivery
                 try:
                     deliveries.append(await self._put(parcel, rule))
                 finally:
@@ -161,7 +160,8 @@ class SharedIntake(Generic[T]):
             raise MessageTooLarge(size, self._layout.max_bytes)
         if len(body) > self._wire.max_payload - HEADROOM:
             raise MessageTooLarge(len(body), self._wire.max_payload - HEADROOM)
-        return Parcel(name, message, subject, body, headers, Terms(key, size, expires_at))
+        delivery = make_delivery(self._owner, 0, message, Terms(key, size, expires_at))
+        return Parcel(name, subject, body, headers, delivery)
 
     async def _put(self, parcel: Parcel, rule: Overflow) -> Delivery[T]:
         if self.closed:
@@ -227,10 +227,9 @@ class SharedIntake(Generic[T]):
         **Cancellation** comes to effect afterwards.
         """
         number = await self._store.put(parcel.subject, parcel.body, parcel.headers)
-        delivery = self._books.coming[parcel.name]
-        delivery.id = number
-        delivery = self._books.accept(parcel.name, delivery)
-        if parcel.terms.expires_at is not None:
+        parcel.delivery.id = number
+        delivery: Delivery[T] = self._books.accept(parcel.name, parcel.delivery)
+        if delivery._terms.expires_at is not None:
             self._on_expiring()
         return delivery
 
@@ -258,9 +257,9 @@ class SharedIntake(Generic[T]):
             raise self._away(str(lost), sent=False) from None
         except Refused as other:
             raise _as_store_error(other) from None
-        delivery: Delivery[T] = make_delivery(self._owner, -letter, parcel.message, parcel.terms)
-        self._books.end(delivery, fate)
-        return delivery
+        parcel.delivery.id = -letter
+        self._books.end(parcel.delivery, fate)
+        return parcel.delivery
 
     def _away(self, reason: str, sent: bool) -> StoreAway:
         known = "the message may have been put" if sent else "the message was not put"

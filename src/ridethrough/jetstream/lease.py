@@ -108,6 +108,7 @@ class SharedOwner(Generic[T]):
         self._key = key
         self._turn = asyncio.Lock()  # held while a lease is open
         self._lease: SharedLease[T] | None = None
+        self._left: asyncio.Future[None] | None = None  # who closes waits for a lease that is just being left
         self._ended: dict[str, Fate] = {}  # here; what is handed out all the same, or was on its way, is not sent again
         self._seen: dict[
             str, Delivery[T]
@@ -230,6 +231,9 @@ class SharedOwner(Generic[T]):
         finally:
             self._books.leased = None
             self._turn.release()
+            if self._left is not None:
+                self._left.set_result(None)
+                self._left = None
 
     async def _confirm_at_once(self, lease: SharedLease[T], handed: Handed) -> bool:
         """Say that the message was sent, if that is so and the first try does it, as nearly always: without a task."""
@@ -259,8 +263,8 @@ class SharedOwner(Generic[T]):
         if done and lease.pause:
             self._deferred[handed.number] = (handed, delivery._terms.key, until)
 
-    async def end_handed(self, handed: Handed, fate: Fate, until: float) -> None:
-        """Take a message out of the stream that has ended; if that cannot be, do it when it is handed to this host."""
+    async def end_handed(self, handed: Handed, fate: Fate, until: float) -> bool:
+        """Take a message out of the stream that has ended; False: it is done when it is handed to this host again."""
         try:
             if fate.outcome not in (Outcome.SENT, Outcome.DRAINED):
                 await self._wire.insist(lambda: self._letters.bury(handed.number, handed.body, fate), until)
@@ -270,8 +274,9 @@ class SharedOwner(Generic[T]):
             if fate.outcome is Outcome.SENT and name_of(handed.headers) not in self._ended:
                 self._tasks.start(self._confirm_late(handed, fate))
             self._note_end(handed, fate)
-        else:
-            await self._tell(handed, fate)
+            return False
+        await self._tell(handed, fate)
+        return True
 
     async def _confirm_late(self, handed: Handed, fate: Fate) -> None:
         """Say that a message was sent, even if another host may have it by now: the less often it is sent again."""
@@ -375,6 +380,9 @@ class SharedOwner(Generic[T]):
         self.closed = True
         if self._lease is not None:
             await self.finish(self._lease)
+        elif self._books.leased is not None:
+            self._left = self._left or asyncio.get_running_loop().create_future()
+            await self._left
 
 
 def _remember(known: dict[str, R], name: str, value: R) -> None:

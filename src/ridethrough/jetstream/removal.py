@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -84,7 +85,12 @@ class Removal(Generic[T]):
     async def cancel(self, number: int) -> bool:
         """End a message CANCELLED, if it is not being sent; False: it is, or it has ended."""
         kept = await self._insist(lambda: self._store.messages.look(number))
-        return kept is not None and await self.remove(kept, Outcome.CANCELLED, "its sender took it back")
+        if kept is None:
+            return False
+        delivery = self._books.open.get(name_of(kept.headers))
+        if not await self.remove(kept, Outcome.CANCELLED, "its sender took it back"):
+            return False
+        return delivery is None or delivery.outcome is Outcome.CANCELLED  # or else it has been sent meanwhile
 
     async def drain(self, patience: float) -> list[T]:
         """Take out everything that is not being sent, and return it in order.
@@ -115,8 +121,10 @@ class Removal(Generic[T]):
                 message = self._owner.decoded(number, kept.body)
                 if message is None:
                     await self.remove(kept, Outcome.REJECTED, UNREADABLE)
-                elif await self.remove(kept, Outcome.DRAINED, ""):
-                    drained[number] = message[0]
+                    continue
+                drained[number] = message[0]  # even if an answer is lost: it may have been taken out
+                if not await self.remove(kept, Outcome.DRAINED, ""):
+                    del drained[number]
             return
         loop = asyncio.get_running_loop()
         give_up = loop.time() + patience
@@ -147,8 +155,12 @@ class Removal(Generic[T]):
         Raises:
             Lost, Refused: as the steps raise them.
         """
-        partition = self._layout.partition(kept.subject)
         name = name_of(kept.headers)
+        with self._books.taking(name):
+            return await self._remove(kept, name, outcome, reason)
+
+    async def _remove(self, kept: Kept, name: str, outcome: Outcome, reason: str) -> bool:
+        partition = self._layout.partition(kept.subject)
         delivery = self._books.open.get(name)
         last, is_out = await self._insist(lambda: self._store.out(partition))
         if is_out and last == kept.number:  # it is being sent, or was given back, which looks the same
@@ -170,7 +182,7 @@ class Removal(Generic[T]):
             if letter is not None:
                 await self._unbury(letter)
             return False
-        if last < kept.number <= (await self._insist(lambda: self._store.out(partition)))[0]:
+        if last < kept.number <= await self._handed_out_last(partition):
             fate = fate._replace(maybe_sent=True)  # perhaps it was handed out in that moment
         if letter is not None and delivery is not None and delivery.outcome is Outcome.SENT:
             await self._unbury(letter)  # in that moment it was sent from here
@@ -181,12 +193,22 @@ class Removal(Generic[T]):
                 await self._store.forget_state(kept.number)
         return True
 
+    async def _handed_out_last(self, partition: int) -> float:
+        """The number of what was handed out last; more than any, if that cannot be known."""
+        try:
+            return (await self._insist(lambda: self._store.out(partition)))[0]
+        except (Lost, Refused):
+            return math.inf
+
     async def _end(self, handed: Handed, outcome: Outcome, reason: str) -> None:
         """End a message that was handed to this host."""
         known = await self._pulls.known(handed)
         fate = Fate(outcome, reason, known.attempts, known.maybe_sent)
-        await self._owner.end_handed(handed, fate, handed.until)
-        self._books.hear(name_of(handed.headers), fate)
+        name = name_of(handed.headers)
+        with self._books.taking(name):
+            if not await self._owner.end_handed(handed, fate, handed.until):
+                fate = fate._replace(maybe_sent=True)  # the stream has it still, and another host may send it
+        self._books.hear(name, fate)
 
     async def _next(self, number: int) -> Kept | None:
         """The first message after that number."""

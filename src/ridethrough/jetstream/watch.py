@@ -120,11 +120,14 @@ class Watch(Generic[T]):
             return
         contents = await self._messages.contents()
         now = asyncio.get_running_loop().time()
-        gone = [each for each in self._books.open.values() if each.id <= contents.last and not contents.has(each.id)]
+        names = {delivery: name for name, delivery in self._books.open.items()}
+        gone = [each for each in names if each.id <= contents.last and not contents.has(each.id)]
         self._gone_since = {delivery: self._gone_since.get(delivery, now) for delivery in gone}
         for delivery, since in list(self._gone_since.items()):
             if now - since >= _GRACE:
                 letter = await self._letters.find(delivery.id)
+                if names[delivery] in self._books.taken:
+                    continue  # who takes it out here knows better
                 if letter is None:
                     fate = Fate(Outcome.SENT, None, delivery.attempts, delivery.maybe_sent)
                 else:
