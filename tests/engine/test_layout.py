@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -114,6 +115,23 @@ async def test_consumer_that_was_taken_away_while_it_was_looked_at_is_made_anew(
     async with outbox.open() as buffer:
         await put_all(buffer, "a")
         assert await send_all(buffer, 1) == "a"
+
+
+async def test_who_was_slower_and_asks_for_something_else_makes_nothing(faults: Faults, outbox: MemoryOutbox) -> None:
+    create = "$JS.API.STREAM.CREATE.outbox"
+    slower = faults.hold(create)
+    wrong = asyncio.create_task(_what_is_wrong(outbox, max_size=5))
+    await slower.there.wait()
+    quicker = faults.hold(f"{create}-dead")
+    async with asyncio.TaskGroup() as tasks:
+        host = outbox.host(max_size=6)
+        tasks.create_task(host.__aenter__())
+        await quicker.there.wait()
+        slower.let_go()
+        assert await wrong == "stream outbox: max_msgs is 6 and must be 5"
+        quicker.let_go()
+    assert faults.streams["outbox-state"].config["max_msgs"] == 60
+    await host.aclose()
 
 
 async def test_who_was_quicker_and_asks_for_something_else_is_told_of(faults: Faults, outbox: MemoryOutbox) -> None:

@@ -110,11 +110,10 @@ async def prepare(wire: Wire, asked: Asked, timeout: float) -> Layout:
         layout = _settle(asked, found)
         if problems := _problems(found, layout, asked):
             raise StoreError(f"{'; '.join(problems)}; nothing was changed")
-        if missing := [part for part in _parts(layout) if part.label not in found]:
+        while missing := [part for part in _parts(layout) if part.label not in found]:
             if not asked.create:
                 raise StoreGone("; ".join(f"{part.label} is missing" for part in missing))
-            for part in missing:
-                found[part.label] = await _make(wire, part, asked.replicas, until)
+            found[missing[0].label] = await _make(wire, missing[0], asked.replicas, until)
             layout = _settle(asked, found)
             if problems := _problems(found, layout, asked):  # another host was quicker, and asks for something else
                 raise StoreError("; ".join(problems))
