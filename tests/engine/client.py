@@ -219,7 +219,12 @@ class MemoryClient:
         """
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ping = answered
-        connection.there.send(lambda: connection.back.send(lambda: answered.done() or answered.set_result(None)))
+
+        def answer() -> None:
+            if not answered.done():
+                answered.set_result(None)
+
+        connection.there.send(lambda: connection.back.send(answer))
         await answered
         if connection.there.closed:
             raise ConnectionResetError

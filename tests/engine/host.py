@@ -64,7 +64,10 @@ _MODULES = [
 @contextmanager
 def clock_of_the_loop(*others: Any) -> Iterator[None]:
     """Within this, the clocks of the shared buffer, and of other modules, go with that of the event loop that runs."""
-    now = lambda: asyncio.get_running_loop().time()  # noqa: E731
+
+    def now() -> float:
+        return asyncio.get_running_loop().time()
+
     clock = SimpleNamespace(time=lambda: WALL + now(), monotonic=now)
     with _instead([*_MODULES, *others], "time", lambda _: clock):
         yield

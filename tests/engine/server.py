@@ -10,6 +10,7 @@ from .message import Message
 from .way import Way
 from .weather import Weather
 
+
 class Connection:
     """A client's connection, seen from both ends.
 
@@ -54,7 +55,7 @@ class MemoryServer:
         self._listeners: dict[str, dict[Connection, Callable[[Message], None]]] = defaultdict(dict)
 
     def subscribe(self, connection: Connection, subject: str, listener: Callable[[Message], None]) -> None:
-        """From now on, hand what comes to a subject, whose last token may be ``*``, to the other end of a connection."""
+        """From now on, hand what comes to a subject, which may end in ``*``, to the other end of a connection."""
         self._listeners[subject][connection] = listener
 
     def forget(self, connection: Connection) -> None:

@@ -21,7 +21,6 @@ from tests.conformance.suite_pauses import ClassifiedFailureSuite
 from tests.conformance.suite_put_many import PutManyOverflowSuite, PutManySuite
 from tests.conformance.suite_ttl import OldAndNewSuite, TtlInTimeSuite, TtlSuite
 from tests.conformance.suite_waiting import AwaitDeliverySuite, FlushSuite, WaitNonemptySuite
-
 from tests.nats.capabilities import CANNOT
 
 from .host import MemoryHost

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from ridethrough import BufferClosed, Outcome, StoreAway
+from ridethrough.jetstream.intake import partition_of
 from tests.nats.harness import check, put_all, send_next, soon, until, waits
 
 from .harness import MemoryOutbox
@@ -23,12 +24,17 @@ class _Loses(Weather):
 
     Attributes:
         losing: ``"request"``, ``"answer"``, or nothing.
+        spared: how many of these come through before.
     """
 
     losing = ""
+    spared = 0
 
     def loses(self, what: str) -> bool:
-        return what == self.losing
+        if what != self.losing:
+            return False
+        self.spared -= 1
+        return self.spared < 0
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ async def test_put_that_may_have_arrived_says_so_when_the_buffer_is_closed(
         calls.append(asyncio.create_task(buffer.put("b")))
         await asyncio.sleep(0)
         closing = asyncio.create_task(buffer.aclose())
-        with pytest.raises(StoreAway, match="before the buffer was closed: .*; the message may have been put"):
+        with pytest.raises(StoreAway, match=r"before the buffer was closed: .*; the message may have been put"):
             await calls[0]
         with pytest.raises(BufferClosed):
             await calls[1]
@@ -112,6 +118,39 @@ async def test_closing_waits_for_a_lease_that_is_being_left(outbox: MemoryOutbox
         assert await other.count() == 0
 
 
+async def test_drain_that_is_overtaken_by_a_close_returns_what_it_has_taken_out(outbox: MemoryOutbox) -> None:
+    held_up, free = (next(key for key in "abcdefgh" if partition_of(key, 2) == number) for number in (0, 1))
+    async with outbox.two(partitions=2, key=lambda message: message) as (one, other):
+        await one.put(held_up)
+        async with one.lease():
+            await one.put(free)
+            drain = asyncio.create_task(other.drain())
+            assert await waits(drain), "one is being sent"
+            await other.aclose()
+            assert await soon(drain) == [free]
+            assert await one.count() == 1
+
+
+async def test_message_is_given_back_once_even_if_that_is_not_answered(outbox: MemoryOutbox, weather: _Loses) -> None:
+    async with outbox.two(lease_time=20.0) as (one, other):
+        await one.put("a")
+        lease = await one.lease().__aenter__()
+        waiting = asyncio.create_task(other.lease().__aenter__())
+        assert await waits(waiting)
+        weather.losing, weather.spared = "answer", 1  # what is known of it is noted, and then it is given back
+        leaving = asyncio.create_task(lease.__aexit__(None, None, None))
+        await until(lambda: weather.spared < 0)
+        weather.losing = ""
+        second = await soon(waiting)
+        third = asyncio.create_task(one.lease().__aenter__())
+        assert await waits(third, 6), "the other one has it"
+        next(iter(second)).ack()
+        await second.__aexit__(None, None, None)
+        await leaving
+        third.cancel()
+        await asyncio.wait({third})
+
+
 async def test_message_that_was_handed_to_a_host_twice_is_sent_once(outbox: MemoryOutbox) -> None:
     async with outbox.two(lease_time=1.0) as (buffer, other):
         assert isinstance(buffer, MemoryHost)
@@ -127,9 +166,7 @@ async def test_message_that_was_handed_to_a_host_twice_is_sent_once(outbox: Memo
         assert await other.count() == 0
 
 
-async def test_message_that_is_sent_before_its_put_returns_is_the_same(
-    outbox: MemoryOutbox, weather: _Loses
-) -> None:
+async def test_message_that_is_sent_before_its_put_returns_is_the_same(outbox: MemoryOutbox, weather: _Loses) -> None:
     told: list[str] = []
     async with outbox.open(on_undelivered=lambda delivery: told.append(delivery.message)) as buffer:
         sending = asyncio.create_task(send_next(buffer, "result"))
@@ -169,3 +206,18 @@ async def test_message_that_comes_again_while_it_is_in_hand_is_in_hand_once(outb
         assert [each.times for each, _ in parts.pulls._in_hand.values()] == [2]
         await until(lambda: not parts.pulls._in_hand)  # and it is put down once
         await asyncio.sleep(1)
+
+
+async def test_message_that_two_take_out_at_once_is_not_taken_for_sent(outbox: MemoryOutbox, weather: _Loses) -> None:
+    async with outbox.open() as buffer:
+        delivery = await buffer.put("a", ttl=0.5)
+        await asyncio.sleep(0.48)
+        weather.losing = "answer"
+        call = asyncio.create_task(buffer.cancel(delivery))  # and it becomes too old as this is under way
+        await asyncio.sleep(0.1)
+        weather.losing = ""
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            assert delivery.outcome is not Outcome.SENT
+        assert await soon(call) == (delivery.outcome is Outcome.CANCELLED)
+        assert buffer._books.taken == {}

@@ -7,8 +7,8 @@ class Weather:
     """Everything arrives, and soon.
 
     Attributes:
-        leader: how JetStream answers: ``"there"``; ``"silent"``: not at all; ``"gone"``: nobody listens; or ``"unsure"``:
-            with an error that another try mends.
+        leader: how JetStream answers: ``"there"``; ``"silent"``: not at all; ``"gone"``: nobody listens; or
+            ``"unsure"``: with an error that another try mends.
     """
 
     leader = "there"

@@ -9,6 +9,8 @@ from .durable_scenario import DurableScenario
 from .loop import SimulationLoop, Stuck, run
 from .oracle import Oracle, Violation
 from .scenario import Scenario
+from .shared_oracle import SharedOracle
+from .shared_scenario import SharedScenario
 from .signal_scenario import SignalScenario
 
 DURABLE = 4
@@ -40,6 +42,28 @@ def play(seed: int, story: list[str] | None = None) -> None:
         scenario = random.choice((Scenario, Scenario, SignalScenario))(random, oracle)
     try:
         run(scenario.play, loop)
+    except Stuck:
+        raise Violation("promise 11: everybody sleeps, and nothing will wake them") from None
+    oracle.in_the_end()
+
+
+def play_shared(seed: int, story: list[str] | None = None) -> None:
+    """Play the schedule of that seed on an outbox that hosts share; these seeds are counted by themselves.
+
+    Args:
+        seed: where everything comes from.
+        story: gets a line for each thing that happens.
+
+    Raises:
+        Violation: a promise was broken.
+    """
+    random = Random(seed)
+    oracle = SharedOracle(lambda: loop.time(), story)
+    loop = SimulationLoop(
+        lambda count: int(random.random() * count), early=lambda: oracle.slow and random.random() < 0.5
+    )
+    try:
+        run(SharedScenario(random, oracle).play, loop)
     except Stuck:
         raise Violation("promise 11: everybody sleeps, and nothing will wake them") from None
     oracle.in_the_end()

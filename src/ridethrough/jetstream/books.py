@@ -61,7 +61,7 @@ class Books(Generic[T]):
         self.coming: dict[str, Delivery[T]] = {}
         self._names: dict[Delivery[T], str] = {}
         self.leased: Delivery[T] | None = None
-        self.taken: set[str] = set()
+        self.taken: Counter[str] = Counter()
         self.late: int = 0
         self.waiting_to_put: int = 0
         self.putting: int = 0
@@ -117,11 +117,13 @@ class Books(Generic[T]):
     @contextmanager
     def taking(self, name: str) -> Iterator[None]:
         """Within this, a message is taken out here: that it is not there any more does not mean that it was sent."""
-        self.taken.add(name)
+        self.taken[name] += 1  # it may be taken out by two at once: taken back, say, as it becomes too old
         try:
             yield
         finally:
-            self.taken.discard(name)
+            self.taken[name] -= 1
+            if not self.taken[name]:
+                del self.taken[name]
 
     async def wait_ended(self, delivery: Delivery[Any, Any]) -> None:
         """Return once that message has ended.

@@ -1,0 +1,30 @@
+"""An outbox that hosts share: so many schedules that each bug shows, and they play the same each time."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .play import play_shared
+
+PLAYED = 800
+
+
+@pytest.mark.parametrize("start", range(0, PLAYED, 100))
+def test_hosts_that_share_an_outbox_lose_nothing_and_send_nothing_twice_unless_in_doubt(start: int) -> None:
+    for seed in range(start, start + 100):
+        try:
+            play_shared(seed)
+        except BaseException as error:
+            error.add_note(f"python -m tests.simulation --shared --seed {seed}")
+            raise
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_seed_plays_the_same_each_time(seed: int) -> None:
+    stories: list[list[str]] = [[], []]
+    for story in stories:
+        play_shared(seed, story)
+    assert stories[0] == stories[1], f"on Python {sys.version}"
+    assert len(stories[0]) > 5
