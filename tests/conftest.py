@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -12,3 +13,9 @@ from tests.clocks import jumping_backends
 @pytest.fixture(params=[0, 1], ids=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return jumping_backends()[request.param]
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over all tests and modules, which stay to the end, at every turn from here on."""
+    gc.collect()
+    gc.freeze()

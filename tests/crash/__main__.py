@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+import tempfile
 import time
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
+from . import shell
 from .images import PER_RECORDING, Verdict, play
 from .kills import PER_FILE, Row, kill_in_a_row
 from .program_cuts import PER_PROGRAM, cut_a_program
@@ -74,6 +77,20 @@ def cut_programs(images: int, start: int) -> int:
     return len(losses)
 
 
+def use_the_shell(messages: int) -> int:
+    """Send about that many with the command while daemon and owner are killed; 1 if something is lost."""
+    each = -(-messages // shell.SENDERS)
+    with tempfile.TemporaryDirectory() as folder:
+        course = shell.play(Path(folder), each=each)
+    try:
+        shell.judge(course, each=each)
+    except AssertionError as loss:
+        print(f"  {loss}")
+        return 1
+    print(f"{each * shell.SENDERS} messages from the shell: 0 losses")
+    return 0
+
+
 def tell(seed: int) -> int:
     """Make one image again, and say what is in it; 1 if something is lost."""
     verdict = play(seed)
@@ -87,6 +104,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="how many programs of each kind to kill")
     parser.add_argument("--images", type=int, default=2_000, help="how many images of power cuts to make")
     parser.add_argument("--buffers", type=int, default=500, help="how many of what a whole buffer has written")
+    parser.add_argument("--messages", type=int, default=0, help="how many to send from the shell")
     parser.add_argument("--start", type=int, default=0, help="the first seed of each")
     parser.add_argument("--image", type=int, metavar="SEED", help="make only this image, and say what is in it")
     options = parser.parse_args()
@@ -95,6 +113,9 @@ def main() -> int:
     lost = kill(options.kills, options.start) + kill_programs(options.kills, options.start)
     lost += cut(options.images, options.start) + cut_programs(options.buffers, options.start)
     count = 2 * options.kills + options.images + options.buffers
+    if options.messages:
+        lost += use_the_shell(options.messages)
+        count += 1
     print(f"crash: {count - lost} passed, {lost} failed")
     return 1 if lost else 0
 

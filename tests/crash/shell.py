@@ -27,6 +27,10 @@ PATIENCE = 300
 """For how long nothing may change, in seconds."""
 
 
+SENDERS = 8
+EACH = 250
+
+
 class Course(NamedTuple):
     """What a course of this came to."""
 
@@ -57,7 +61,9 @@ class _Run:
         return self.process.wait(PATIENCE)
 
 
-def play(folder: Path, *, senders: int = 8, each: int = 1250, stops: int = 6, kills: int = 3, seed: int = 0) -> Course:
+def play(
+    folder: Path, *, senders: int = SENDERS, each: int = EACH, stops: int = 6, kills: int = 3, seed: int = 0
+) -> Course:
     """Have messages sent through all of that, until nothing waits any more.
 
     Args:
@@ -92,7 +98,7 @@ def play(folder: Path, *, senders: int = 8, each: int = 1250, stops: int = 6, ki
     return Course(arrived, stops, kills)
 
 
-def judge(course: Course, *, senders: int = 8, each: int = 1250) -> None:
+def judge(course: Course, *, senders: int = SENDERS, each: int = EACH) -> None:
     """Nothing is lost, each sender's messages come in order, and twice came only what somebody was cut off under."""
     counts = Counter(course.arrived)
     expected = {f"{name}-{number}" for name in range(senders) for number in range(each)}

@@ -1,4 +1,4 @@
-"""The shell under load: ten thousand messages from eight processes, and nothing is lost."""
+"""The shell under load: two thousand messages from eight processes, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.crash.shell import Course, judge, play
 
 
-def test_ten_thousand_messages_while_the_daemon_and_the_owner_are_killed(tmp_path: Path) -> None:
+def test_two_thousand_messages_while_the_daemon_and_the_owner_are_killed(tmp_path: Path) -> None:
     judge(play(tmp_path))
 
 

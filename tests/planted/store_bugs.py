@@ -243,8 +243,8 @@ STORE_BUGS = [
     Bug(
         "a cancellation is put off for ever",
         "_loop.py",
-        "if self._put_off and (task := self.current_task()) in self._put_off:",
-        "if self._put_off and (task := None) in self._put_off:",
+        "if _put_off and (task := self.current_task()) in _put_off:",
+        "if _put_off and (task := None) in _put_off:",
         "tests/unit/test_buffer_journal_cancel.py::test_task_that_does_nothing_else_can_be_cancelled",
     ),
 ]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 THREADS = 4
 MESSAGES = 150
-PATIENCE = 60
+PATIENCE = 30
 
 
 @pytest.fixture(params=["asyncio", "trio"])
