@@ -125,7 +125,7 @@ async def test_drain_that_is_overtaken_by_a_close_returns_what_it_has_taken_out(
         async with one.lease():
             await one.put(free)
             drain = asyncio.create_task(other.drain())
-            assert await waits(drain), "one is being sent"
+            assert await waits(drain, 1.2), "one is being sent; and the other was in hand there at first"
             await other.aclose()
             assert await soon(drain) == [free]
             assert await one.count() == 1
