@@ -32,9 +32,6 @@ WAITING = ["--numprocesses=3"]
 MEASURED = [path for path in PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"] if path != "tests/security"]
 MEASURE = ["--cov", "--cov-report=", "--cov-fail-under=0"]
 
-IN_BETWEEN = ["tests/conformance", "tests/peers", "tests/sweep", "tests/unit/cli", "tests/unit/sqlite"]
-"""What is run on a Python between the oldest and the newest, which both pass all: what leans on Python most."""
-
 LOWEST = ["tests/conformance/test_memory.py", "tests/sweep", "tests/unit/cli", "tests/unit/signal_cli"]
 """What leans on the dependencies: waiting and cancelling on anyio, the command and its outbox on disk, the links."""
 
@@ -84,7 +81,8 @@ def tests(session: nox.Session) -> None:
     else:
         session.install(".[cli,http,nats]", *group("test"))
     if session.python != PYTHONS[0] or session.posargs:
-        paths = IN_BETWEEN if session.python not in (PYTHONS[0], PYTHONS[-1]) else []
+        # The attacks are made on the oldest Python and the newest.
+        paths = MEASURED if session.python not in (PYTHONS[0], PYTHONS[-1]) else []
         session.run("pytest", *PARALLEL, *(session.posargs or paths))
         return
     session.env["COVERAGE_FILE"] = str(Path(".coverage.unit").absolute())

@@ -19,3 +19,9 @@ def pytest_collection_finish() -> None:
     """Have the garbage collector pass over all tests and modules, which stay to the end, at every turn from here on."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Let it see everything again: there are plugins that ask it who refers to what."""
+    gc.unfreeze()

@@ -12,10 +12,10 @@ from .message import Message
 from .stream import ApiError, MemoryStream, shown
 from .weather import Weather
 
-_NO_STREAM = ApiError(404, 10059, "stream not found")
-_NO_CONSUMER = ApiError(404, 10014, "consumer not found")
-_NO_MESSAGE = ApiError(404, 10037, "no message found")
-_UNSURE = ApiError(503, 10008, "JetStream system temporarily unavailable")
+_NO_STREAM = (404, 10059, "stream not found")
+_NO_CONSUMER = (404, 10014, "consumer not found")
+_NO_MESSAGE = (404, 10037, "no message found")
+_UNSURE = (503, 10008, "JetStream system temporarily unavailable")
 
 
 class JetStream:
@@ -49,7 +49,7 @@ class JetStream:
             return True
         try:
             if self._weather.leader == "unsure":
-                raise _UNSURE
+                raise ApiError(*_UNSURE)
             answer = work()
         except ApiError as error:
             answer = {"error": error.answer}
@@ -126,13 +126,13 @@ class JetStream:
 
     def _stream(self, name: str) -> MemoryStream:
         if name not in self.streams:
-            raise _NO_STREAM
+            raise ApiError(*_NO_STREAM)
         return self.streams[name]
 
     def _consumer(self, stream: str, name: str) -> MemoryConsumer:
         self._stream(stream)
         if (stream, name) not in self.consumers:
-            raise _NO_CONSUMER
+            raise ApiError(*_NO_CONSUMER)
         return self.consumers[stream, name]
 
     def _describe(self, stream: MemoryStream, asked: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class JetStream:
         else:
             found = stream.next(seq, next_by_subj) if next_by_subj else stream.messages.get(seq)
         if found is None:
-            raise _NO_MESSAGE
+            raise ApiError(*_NO_MESSAGE)
         return {"message": shown(found)}
 
     def _delete(self, stream: MemoryStream, number: int) -> dict[str, Any]:

@@ -319,3 +319,22 @@ async def test_what_is_said_of_a_request_that_was_given_up_changes_nothing(
         assert await soon(call, 1) == "abc"
         assert await asyncio.gather(*deliveries) == [None] * 3
         assert {(delivery.attempts, delivery.maybe_sent) for delivery in deliveries} == {(1, False)}
+
+
+async def test_close_waits_until_a_lease_that_is_just_being_left_has_been_told(
+    faults: Faults, outbox: MemoryOutbox
+) -> None:
+    async with outbox.two() as (one, other):
+        delivery = await one.put("a")
+        lease = await one.lease().__aenter__()
+        next(iter(lease)).ack()
+        held = faults.hold("$JS.ACK.*")
+        leaving = asyncio.create_task(lease.__aexit__(None, None, None))
+        await held.there.wait()
+        closing = asyncio.create_task(one.aclose())
+        assert await waits(closing)
+        held.let_go()
+        assert await soon(closing) == []
+        await leaving
+        assert await delivery is None
+        assert await other.count() == 0

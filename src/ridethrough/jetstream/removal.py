@@ -206,9 +206,9 @@ class Removal(Generic[T]):
         fate = Fate(outcome, reason, known.attempts, known.maybe_sent)
         name = name_of(handed.headers)
         with self._books.taking(name):
-            if not await self._owner.end_handed(handed, fate, handed.until):
-                fate = fate._replace(maybe_sent=True)  # the stream has it still, and another host may send it
-        self._books.hear(name, fate)
+            told = await self._owner.end_handed(handed, fate, handed.until)
+        # If it could not be told, the stream has the message still, and another host may send it.
+        self._books.hear(name, fate._replace(maybe_sent=fate.maybe_sent or not told))
 
     async def _next(self, number: int) -> Kept | None:
         """The first message after that number."""

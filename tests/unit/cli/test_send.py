@@ -209,6 +209,7 @@ def test_wait_while_nobody_runs_it(call: Call, outbox: Path) -> None:
     assert err.splitlines()[-1] == f"nobody runs {outbox}: waiting for somebody who does"
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_interrupted_while_it_waits(outbox: Path) -> None:
     assert outbox
     process = subprocess.Popen(
