@@ -10,6 +10,16 @@ from .play import play_shared
 
 PLAYED = 800
 
+SEEDS = {
+    10912: "closed while the watch is being handed what is too old",
+}
+"""Schedules that once showed a bug: they stay for good."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_seed(seed: int) -> None:
+    play_shared(seed)
+
 
 @pytest.mark.parametrize("start", range(0, PLAYED, 100))
 def test_hosts_that_share_an_outbox_lose_nothing_and_send_nothing_twice_unless_in_doubt(start: int) -> None:

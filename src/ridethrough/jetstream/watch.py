@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ..delivery import Delivery, Outcome
@@ -73,7 +74,8 @@ class Watch(Generic[T]):
                 if self._books.open and loop.time() - self._looked >= _EVERY:
                     self._looked = loop.time()
                     await self.look_after()
-                await self._expire()
+                with suppress(BufferClosed):  # as it was being handed what is too old
+                    await self._expire()
             except (Lost, Refused) as error:
                 _log.debug("JetStream could not be asked: %s", error)
                 await asyncio.sleep(_GRACE)
