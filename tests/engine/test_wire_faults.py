@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import cast
 
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from ridethrough import AuthenticationFailed, StoreAway
+from ridethrough import AuthenticationFailed, RidethroughError, StoreAway
 from tests.nats.harness import put_all, send_all, send_next, soon, until, waits
 
 from .client import MemoryClient, Road
@@ -178,3 +179,24 @@ async def test_server_that_falls_silent_and_speaks_again_is_noticed_though_nobod
         assert buffer.state == "away"
         server.weather.leader = "there"
         await until(lambda: buffer.state == "connected", 5)
+
+
+async def test_put_that_is_cancelled_in_the_moment_in_which_its_buffer_is_closed_returns(
+    faults: Faults, outbox: MemoryOutbox
+) -> None:
+    async with outbox.open() as buffer:
+        assert buffer._open is not None
+        wire = buffer._open.wire
+        faults.lose_answers("outbox.in.*")
+        call = asyncio.create_task(buffer.put("a"))
+        assert await waits(call)
+        call.cancel()
+        wire.closed = True
+        wire._lose_all("the connection was closed")
+        assert wire._sweeping is not None
+        wire._sweeping.cancel()
+        await asyncio.wait({call}, timeout=10)
+        assert call.done()
+        wire.closed = False
+        with suppress(asyncio.CancelledError, RidethroughError):
+            await call

@@ -40,6 +40,14 @@ def test_outcome_that_comes_before_the_number_is_kept_for_it() -> None:
     assert books.open == {}
 
 
+def test_put_that_returns_as_the_buffer_is_closed_has_ended() -> None:
+    books: Books[str] = Books(None)
+    books.at_closing = Fate(Outcome.ABANDONED, "the buffer was closed")
+    delivery = _put(books, 7)
+    assert (delivery.outcome, delivery.reason) == (Outcome.ABANDONED, "the buffer was closed")
+    assert books.open == {}
+
+
 def test_outcomes_of_other_hosts_messages_are_forgotten() -> None:
     books: Books[str] = Books(None)
     books.hear("1", Fate(Outcome.SENT))

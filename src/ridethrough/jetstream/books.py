@@ -50,6 +50,7 @@ class Books(Generic[T]):
         coming: those on their way in, by their names: one of these may be handed out here before its number is known.
         leased: the one that is being sent from here.
         taken: the names of those that are being taken out here, whoever has put them.
+        at_closing: what becomes of a message of which nothing is heard any more; None while the buffer is open.
         late: settlements that came too late, or twice.
         waiting_to_put: putters who wait for room.
         putting: how many are on their way in, so that what becomes of them may be heard before it is known that they
@@ -62,6 +63,7 @@ class Books(Generic[T]):
         self._names: dict[Delivery[T], str] = {}
         self.leased: Delivery[T] | None = None
         self.taken: Counter[str] = Counter()
+        self.at_closing: Fate | None = None
         self.late: int = 0
         self.waiting_to_put: int = 0
         self.putting: int = 0
@@ -77,7 +79,7 @@ class Books(Generic[T]):
             return delivery  # it was sent from here meanwhile
         self.open[name] = delivery
         self._names[delivery] = name
-        fate = self._heard.pop(name, None)
+        fate = self._heard.pop(name, self.at_closing)
         if self.putting == 1:
             self._heard.clear()
         if fate is not None:

@@ -414,6 +414,7 @@ class JetStreamMessageBuffer(MessageBuffer[T], Generic[T]):
         self._closed = True
         await see_through(parts.aclose())
         self._open = None
+        self._books.at_closing = Fate(Outcome.ABANDONED, "the buffer was closed")
         abandoned = sorted(self._books.open.values(), key=lambda delivery: delivery.id)
         for delivery in abandoned:
             fate = Fate(Outcome.ABANDONED, "the buffer was closed", delivery.attempts, delivery.maybe_sent)

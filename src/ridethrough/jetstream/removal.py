@@ -90,7 +90,7 @@ class Removal(Generic[T]):
         delivery = self._books.open.get(name_of(kept.headers))
         if not await self.remove(kept, Outcome.CANCELLED, "its sender took it back"):
             return False
-        return delivery is None or delivery.outcome is Outcome.CANCELLED  # or else it has been sent meanwhile
+        return delivery is None or delivery.outcome is not Outcome.SENT  # or else it has been sent meanwhile
 
     async def drain(self, patience: float) -> list[T]:
         """Take out everything that is not being sent, and return it in order.
@@ -215,12 +215,15 @@ class Removal(Generic[T]):
         return await self._insist(lambda: self._store.messages.next(number + 1))
 
     async def _delete(self, number: int) -> bool:
-        tries = 0
+        perhaps = False  # an earlier try may have done it
 
         async def delete() -> bool:
-            nonlocal tries
-            tries += 1
-            return await self._store.messages.delete(number) or tries > 1  # the first one may have done it
+            nonlocal perhaps
+            try:
+                return await self._store.messages.delete(number) or perhaps
+            except Lost as lost:
+                perhaps = perhaps or lost.sent
+                raise
 
         return await self._insist(delete)
 

@@ -226,6 +226,8 @@ class Wire:
         if answer.cancelled():
             answer = asyncio.get_running_loop().create_future()
             self._asked[token] = (answer, until)
+            if self.closed:
+                _lose(answer, "the connection was closed")  # as all that was asked; nobody else would come to this one
             with CancelScope(shield=True):
                 while not answer.done():
                     with suppress(asyncio.CancelledError):
