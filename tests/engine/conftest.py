@@ -12,6 +12,8 @@ from tests.clocks import JumpingClockLoop
 
 pytest.register_assert_rewrite("tests.nats.harness", "tests.engine.harness")
 
+from tests.nats.capabilities import leave_out  # noqa: E402
+
 from .faults import Faults  # noqa: E402, all of which must be known by then
 from .harness import SHARED, MemoryOutbox  # noqa: E402
 from .host import clock_of_the_loop  # noqa: E402
@@ -21,17 +23,7 @@ from .test_conformance import LEFT_OUT  # noqa: E402
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the engine cannot promise."""
-    left_out = [item for item in items if _of_the_contract(item) & LEFT_OUT]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def _of_the_contract(item: pytest.Item) -> set[str]:
-    if item.path != Path(__file__).with_name("test_conformance.py"):
-        return set()
-    name = "::".join(item.nodeid.split("::")[1:])
-    return {name, name.partition("[")[0]}
+    leave_out(config, items, Path(__file__).with_name("test_conformance.py"), LEFT_OUT)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.conformance.suite_put_many import PutManyOverflowSuite, PutManySuite
 from tests.conformance.suite_ttl import OldAndNewSuite, TtlInTimeSuite, TtlSuite
 from tests.conformance.suite_waiting import AwaitDeliverySuite, FlushSuite, WaitNonemptySuite
 from tests.nats.capabilities import CANNOT
+from tests.nats.harness import HasLength
 
 from .host import MemoryHost
 from .server import MemoryServer
@@ -57,17 +58,7 @@ LEFT_OUT = frozenset(
 """What JetStream cannot promise: see ``tests/nats/capabilities.py`` as well."""
 
 
-class _OnlyHost(MemoryHost[str]):
-    """A buffer that has a length at once, as nobody else puts into it."""
-
-    leases_one_at_a_time = True
-
-    def __len__(self) -> int:
-        now = self.statistics()
-        return now.queued + now.leased
-
-    def is_empty(self) -> bool:
-        return len(self) == 0
+class _OnlyHost(HasLength, MemoryHost[str]): ...
 
 
 class InMemory(BufferSuite):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 
 import pytest
 
 from ridethrough import Outcome, StoreAway, StoreError
 from tests.nats import test_dead_letters
-from tests.nats.harness import Buffer, put_all, send_next, soon
+from tests.nats.harness import Buffer, put_all, send_next, soon, waits
 
 from .faults import ALWAYS, Faults
 from .harness import MemoryOutbox
@@ -91,3 +92,21 @@ async def test_what_waits_is_shown_where_there_are_nearly_only_gaps(faults: Faul
             (1, b'"a"'), (2, b'"b"'), (20_001, b'"c"'),
         ]  # fmt: skip
         assert faults.asked.total() - before < 10
+
+
+async def test_cancelled_while_the_letter_is_erased_it_was_put_again_and_is_none_any_more(
+    faults: Faults, outbox: MemoryOutbox
+) -> None:
+    async with outbox.open(max_size=1) as buffer:
+        first, _ = await put_all(buffer, "ab")
+        assert await send_next(buffer) == "b"
+        held = faults.hold("$JS.API.STREAM.PURGE.outbox-dead")
+        call = asyncio.create_task(buffer.put_again(first.id))
+        await held.there.wait()
+        call.cancel()
+        assert await waits(call)
+        held.let_go()
+        (again,) = await soon(call)
+        assert await buffer.dead_letters() == []
+        assert await send_next(buffer) == "a"
+        assert await again is None

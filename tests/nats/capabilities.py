@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 
 class Cannot(NamedTuple):
@@ -150,3 +153,23 @@ CANNOT = {
 }
 
 LEFT_OUT = frozenset(test for cannot in CANNOT.values() for test in cannot.tests)
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], file: Path, names: frozenset[str]) -> None:
+    """Do not run those tests of the conformance suites.
+
+    Args:
+        config, items: as pytest hands them to ``pytest_collection_modifyitems``.
+        file: where they are.
+        names: theirs, each with its class, and perhaps with a parameter.
+    """
+    left_out = [item for item in items if item.path == file and _names(item) & names]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _names(item: pytest.Item) -> set[str]:
+    """The names of a test, without its parameter and with it."""
+    name = "::".join(item.nodeid.split("::")[1:])
+    return {name, name.partition("[")[0]}

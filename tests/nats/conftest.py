@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.nats.harness")
 
-from .capabilities import LEFT_OUT  # noqa: E402
+from .capabilities import LEFT_OUT, leave_out  # noqa: E402
 from .harness import Outbox  # noqa: E402, which must be known by then
 from .servers import Cluster, Server, one_server, three_servers  # noqa: E402
 
@@ -19,18 +19,7 @@ _names = count(1)
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the engine cannot promise: see ``capabilities.py``."""
-    left_out = [item for item in items if _of_the_contract(item) & LEFT_OUT]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def _of_the_contract(item: pytest.Item) -> set[str]:
-    """The names of a test of the conformance suites, without its parameter and with it."""
-    if item.path != Path(__file__).with_name("test_conformance.py"):
-        return set()
-    name = "::".join(item.nodeid.split("::")[1:])
-    return {name, name.partition("[")[0]}
+    leave_out(config, items, Path(__file__).with_name("test_conformance.py"), LEFT_OUT)
 
 
 @pytest.fixture

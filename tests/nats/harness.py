@@ -17,6 +17,19 @@ R = TypeVar("R")
 Buffer = JetStreamMessageBuffer[str]
 
 
+class HasLength(JetStreamMessageBuffer[str]):
+    """A buffer that has a length at once, as nobody else puts into it."""
+
+    leases_one_at_a_time = True
+
+    def __len__(self) -> int:
+        now = self.statistics()
+        return now.queued + now.leased
+
+    def is_empty(self) -> bool:
+        return len(self) == 0
+
+
 class Outbox:
     """Makes buffers of one outbox.
 

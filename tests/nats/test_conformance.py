@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import pytest
 
-from ridethrough.jetstream import JetStreamMessageBuffer
 from tests.clocks import in_real_time
 from tests.conformance.harness import Buffer, BufferSuite
 from tests.conformance.suite_accounts import ConservationSuite, NoSilentLossSuite
@@ -27,6 +26,7 @@ from tests.conformance.suite_put_many import PutManyOverflowSuite, PutManySuite
 from tests.conformance.suite_waiting import AwaitDeliverySuite, FlushSuite, WaitNonemptySuite
 
 from .capabilities import CANNOT, LEFT_OUT
+from .harness import HasLength
 from .servers import Server
 
 pytestmark = pytest.mark.anyio
@@ -39,19 +39,6 @@ PATIENCE = 10
 _names = count(1)
 
 
-class _OnlyHost(JetStreamMessageBuffer[str]):
-    """A buffer that has a length at once, as nobody else puts into it."""
-
-    leases_one_at_a_time = True
-
-    def __len__(self) -> int:
-        now = self.statistics()
-        return now.queued + now.leased
-
-    def is_empty(self) -> bool:
-        return len(self) == 0
-
-
 class OnJetStream(BufferSuite):
     @pytest.fixture(autouse=True)
     def _shared(self, server: Server) -> None:
@@ -60,7 +47,7 @@ class OnJetStream(BufferSuite):
     @asynccontextmanager
     async def make(self, **options: Any) -> AsyncIterator[Buffer]:
         with in_real_time(MOMENT):
-            async with asyncio.timeout(PATIENCE), _OnlyHost(self._url, f"suite-{next(_names)}", **options) as buffer:
+            async with asyncio.timeout(PATIENCE), HasLength(self._url, f"suite-{next(_names)}", **options) as buffer:
                 yield cast("Buffer", buffer)
 
 

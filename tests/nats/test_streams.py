@@ -128,16 +128,6 @@ async def test_host_takes_what_is_there_as_it_is(outbox: Outbox) -> None:
         assert sorted(await one.drain()) == list("abcd")
 
 
-async def test_size_is_not_known_before_there_is_a_stream(outbox: Outbox) -> None:
-    buffer = outbox.host()
-    with pytest.raises(RuntimeError, match="max_size is known once the buffer was entered"):
-        _ = buffer.max_size
-    assert outbox.host(max_size=3).max_size == 3
-    async with buffer:
-        assert buffer.max_size == 100
-    assert buffer.max_size == 100
-
-
 async def test_what_is_missing_is_not_made_unless_it_may_be(outbox: Outbox) -> None:
     async with connected(outbox.servers) as client:
         jetstream = client.jetstream()

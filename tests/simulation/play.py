@@ -40,10 +40,7 @@ def play(seed: int, story: list[str] | None = None) -> None:
         scenario = DurableScenario(random, oracle)
     else:
         scenario = random.choice((Scenario, Scenario, SignalScenario))(random, oracle)
-    try:
-        run(scenario.play, loop)
-    except Stuck:
-        raise Violation("promise 11: everybody sleeps, and nothing will wake them") from None
+    _to_the_end(scenario, loop)
     oracle.in_the_end()
 
 
@@ -62,8 +59,12 @@ def play_shared(seed: int, story: list[str] | None = None) -> None:
     loop = SimulationLoop(
         lambda count: int(random.random() * count), early=lambda: oracle.slow and random.random() < 0.5
     )
+    _to_the_end(SharedScenario(random, oracle), loop)
+    oracle.in_the_end()
+
+
+def _to_the_end(scenario: Scenario | DurableScenario | SharedScenario, loop: SimulationLoop) -> None:
     try:
-        run(SharedScenario(random, oracle).play, loop)
+        run(scenario.play, loop)
     except Stuck:
         raise Violation("promise 11: everybody sleeps, and nothing will wake them") from None
-    oracle.in_the_end()

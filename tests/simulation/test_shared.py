@@ -11,7 +11,13 @@ from .play import play_shared
 PLAYED = 800
 
 SEEDS = {
+    1714: "closed while a message is being taken back, which was then said not to be",
+    3045: "the same, of another message",
+    5106: "cut off between the dead letter and the taking out, and another host has sent it",
     10912: "closed while the watch is being handed what is too old",
+    17718: "closed in the moment in which a put returns, whose Delivery nobody ended",
+    117549: "not there at the second try to take it out, as it had been sent meanwhile",
+    120816: "closed in the moment in which a put is cancelled, which waited for ever",
 }
 """Schedules that once showed a bug: they stay for good."""
 

@@ -22,20 +22,22 @@ from ridethrough.jetstream.tasks import Tasks
 from ridethrough.signal_cli import make_target
 
 
-def _put(books: Books[str], number: int) -> Delivery[str]:
-    books.putting += 1
-    delivery: Delivery[str] = make_delivery(None, number, str(number), NO_TERMS)  # type: ignore[arg-type]
-    books.accept(str(number), delivery)
-    books.putting -= 1
-    return delivery
+def _delivery(number: int) -> Delivery[str]:
+    return make_delivery(None, number, str(number), NO_TERMS)  # type: ignore[arg-type]
+
+
+def _put(books: Books[str], number: int, *heard: Fate) -> Delivery[str]:
+    """Put a message, of which that is heard before it is known to be in."""
+    delivery = _delivery(number)
+    with books.coming_in(str(number), delivery):
+        for fate in heard:
+            books.hear(str(number), fate)
+        return books.accept(str(number), delivery)
 
 
 def test_outcome_that_comes_before_the_number_is_kept_for_it() -> None:
     books: Books[str] = Books(None)
-    books.putting += 1
-    books.hear("7", Fate(Outcome.SENT, "ok", 1, False))
-    books.putting -= 1
-    delivery = _put(books, 7)
+    delivery = _put(books, 7, Fate(Outcome.SENT, "ok", 1, False))
     assert (delivery.outcome, delivery._result, delivery.attempts) == (Outcome.SENT, "ok", 1)
     assert books.open == {}
 
@@ -48,14 +50,14 @@ def test_put_that_returns_as_the_buffer_is_closed_has_ended() -> None:
     assert books.open == {}
 
 
-def test_outcomes_of_other_hosts_messages_are_forgotten() -> None:
+def test_outcomes_of_other_messages_are_not_kept() -> None:
     books: Books[str] = Books(None)
     books.hear("1", Fate(Outcome.SENT))
-    books.putting += 1
-    books.hear("2", Fate(Outcome.SENT))
-    books.putting -= 1
+    with books.coming_in("2", _delivery(2)):
+        books.hear("1", Fate(Outcome.SENT))
+        books.hear("2", Fate(Outcome.SENT))  # and then its put fails
     assert _put(books, 1).outcome is None
-    assert _put(books, 2).outcome is None, "the puts of that time are over"
+    assert _put(books, 2).outcome is None, "that was another put"
 
 
 def test_message_ends_once() -> None:

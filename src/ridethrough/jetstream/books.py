@@ -53,8 +53,6 @@ class Books(Generic[T]):
         at_closing: what becomes of a message of which nothing is heard any more; None while the buffer is open.
         late: settlements that came too late, or twice.
         waiting_to_put: putters who wait for room.
-        putting: how many are on their way in, so that what becomes of them may be heard before it is known that they
-            are in.
     """
 
     def __init__(self, on_undelivered: Callable[[Delivery[T]], object] | None) -> None:
@@ -66,10 +64,19 @@ class Books(Generic[T]):
         self.at_closing: Fate | None = None
         self.late: int = 0
         self.waiting_to_put: int = 0
-        self.putting: int = 0
-        self._heard: dict[str, Fate] = {}  # of messages that are on their way in, as far as is known here
+        self._heard: dict[str, Fate] = {}  # of those that are coming
         self._ended: Counter[Outcome] = Counter()
         self._on_undelivered = on_undelivered
+
+    @contextmanager
+    def coming_in(self, name: str, delivery: Delivery[T]) -> Iterator[None]:
+        """Within this, a message is on its way in, and what becomes of it may be heard before its number is known."""
+        self.coming[name] = delivery
+        try:
+            yield
+        finally:
+            self.coming.pop(name, None)  # two may be putting the same dead letter again
+            self._heard.pop(name, None)
 
     def accept(self, name: str, delivery: Delivery[T]) -> Delivery[T]:
         """Know a message that was put here; if it is known already, as two have put it again, return that Delivery."""
@@ -79,9 +86,7 @@ class Books(Generic[T]):
             return delivery  # it was sent from here meanwhile
         self.open[name] = delivery
         self._names[delivery] = name
-        fate = self._heard.pop(name, self.at_closing)
-        if self.putting == 1:
-            self._heard.clear()
+        fate = self._heard.get(name, self.at_closing)
         if fate is not None:
             self.end(delivery, fate)
         return delivery
@@ -91,7 +96,7 @@ class Books(Generic[T]):
         delivery = self.open.get(name)
         if delivery is not None:
             self.end(delivery, fate)
-        elif self.putting:
+        elif name in self.coming:
             self._heard[name] = fate
 
     def end(self, delivery: Delivery[T], fate: Fate) -> bool:

@@ -134,19 +134,12 @@ class SharedIntake(Generic[T]):
 
     async def _put_all(self, parcels: Sequence[Parcel], rule: Overflow) -> list[Delivery[T]]:
         await checkpoint_if_cancelled()
-        self._books.putting += 1
-        try:
-            deliveries = []
-            for parcel in parcels:
-                await begin()
-                self._books.coming[parcel.name] = parcel.delivery
-                try:
-                    deliveries.append(await self._put(parcel, rule))
-                finally:
-                    self._books.coming.pop(parcel.name, None)
-            return deliveries
-        finally:
-            self._books.putting -= 1
+        deliveries = []
+        for parcel in parcels:
+            await begin()
+            with self._books.coming_in(parcel.name, parcel.delivery):
+                deliveries.append(await self._put(parcel, rule))
+        return deliveries
 
     def _parcel(self, name: str, message: T, body: bytes, ttl: float | None, earlier: Tries | None = None) -> Parcel:
         key = None if self._key is None else hashable("key must return something", self._key(message))

@@ -134,7 +134,9 @@ class Watch(Generic[T]):
                     fate = Fate(Outcome.SENT, None, delivery.attempts, delivery.maybe_sent)
                 else:
                     dead = letter.dead
-                    fate = Fate(dead.outcome, dead.reason, dead.attempts, dead.maybe_sent)
+                    # A host that was cut off before it took it out may have left the letter, and another has sent it.
+                    doubt = dead.maybe_sent or dead.outcome in (Outcome.DROPPED, Outcome.EXPIRED)
+                    fate = Fate(dead.outcome, dead.reason, dead.attempts, doubt)
                 self._books.end(delivery, fate)
         if self._gone_since:
             self._looked = 0.0  # look again when the grace is over
